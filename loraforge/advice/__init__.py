@@ -1,0 +1,1 @@
+"""Judgement before and after a run: rules, memory, duration, diagnosis, import."""

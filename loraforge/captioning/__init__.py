@@ -1,0 +1,1 @@
+"""Captions from vision-language models, trimmed to what a style LoRA wants."""

@@ -1,0 +1,47 @@
+"""[launch]: how the engine is started."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from loraforge.config.base import Section, Seconds
+
+# Variables that loraforge owns, or that change which code runs: a settings file from elsewhere must not reach them.
+_REFUSED = re.compile(
+    r"^(PATH|HOME|SHELL|IFS|ENV|BASH_ENV|LD_.*|DYLD_.*|PYTHON.*|GIT_.*|PERL5.*|NODE_.*|COLUMNS|NO_COLOR|FORCE_COLOR|LORAFORGE_.*"
+    r"|ACCELERATE_.*|TRITON_.*|TORCHINDUCTOR_.*|CC|CXX|.*(TOKEN|SECRET|PASSWORD|API_KEY).*)$",
+    re.IGNORECASE,
+)
+
+
+def _allowed(name: str) -> str:
+    if _REFUSED.match(name):
+        raise ValueError("is refused: it is owned by loraforge, changes what code runs, or would write a secret to a file")
+    return name
+
+
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_allowed)]
+EnvValue = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00\r\n]*$")]
+
+
+class Launch(Section):
+    """The accelerate launcher and the engine's process."""
+
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """Where to train; auto takes the GPU. `cpu` is for tiny models such as the demo's."""
+
+    gpu_ids: Annotated[str, StringConstraints(pattern=r"^\d+(,\d+)*$")] | None = None
+    """Which GPUs, as "0" or "0,1"; None is the first one."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Training processes, one a GPU; a style set of 15-30 pictures is best on one."""
+
+    machines: Literal[1] = 1
+    """Machines; only 1 is supported."""
+
+    env: dict[EnvName, EnvValue] = {}
+    """Further environment variables of the engine, for example { CUDA_DEVICE_ORDER = "PCI_BUS_ID" }."""
+
+    grace_seconds: Seconds = 60.0
+    """How long an engine that was asked to stop may finish a save before it is killed."""

@@ -1,0 +1,1 @@
+"""Pictures, captions, buckets, staging and lint."""

@@ -1,0 +1,1 @@
+"""Everything that knows sd-scripts, and its one-file stand-in."""

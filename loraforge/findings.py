@@ -1,0 +1,42 @@
+"""One shape for everything loraforge has to say about settings, pictures, machines and runs."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+_ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact worth acting on.
+
+    Attributes:
+        code: stable, kebab-case, documented.
+        severity: an error stops a run, a warning does not, an info is advice.
+        where: the setting (dotted path), file or picture it is about.
+        message: what is wrong and why it matters, in one or two sentences.
+        fix: what to do next; the `--set` or command that does it where there is one.
+    """
+
+    code: str
+    severity: Severity
+    where: str
+    message: str
+    fix: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the JSON form that `--json` prints."""
+        return asdict(self)
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort by severity, keeping the order in which rules spoke."""
+    return sorted(findings, key=lambda finding: _ORDER[finding.severity])
+
+
+def has_errors(findings: Iterable[Finding], *, strict: bool = False) -> bool:
+    """Tell whether a run must not start; `strict` counts warnings too."""
+    stopping = {"error", "warning"} if strict else {"error"}
+    return any(finding.severity in stopping for finding in findings)

@@ -1,0 +1,1 @@
+"""One run: its folder, plan, process, end and proof."""
