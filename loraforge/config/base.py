@@ -29,4 +29,8 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0)]
 
 # One line of printable text: control characters would break prompt files, logs and metadata.
-Line = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(json_schema_extra={"allowed": "one line of text of at most 2000 characters"}),
+]

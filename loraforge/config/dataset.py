@@ -8,7 +8,11 @@ from loraforge.config.base import Count, Pixels, Section
 from loraforge.config.model import FilePath
 
 # A trigger stands first in every caption and in prompts, so it is one word without a comma.
-Trigger = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s,\x00-\x1f\x7f]+$")]
+Trigger = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s,\x00-\x1f\x7f]+$"),
+    Field(json_schema_extra={"allowed": "one word of at most 64 characters, without spaces and commas"}),
+]
 
 
 class Buckets(Section):
@@ -27,7 +31,7 @@ class Buckets(Section):
     """The shortest bucket side in pixels."""
 
     max: Pixels = 2048
-    """The longest bucket side in pixels; at 1024 training a 3:2 picture needs 1216, so keep it well above resolution."""
+    """The longest bucket side in pixels; keep it well above the resolution: at 1024 a 3:2 picture needs 1216."""
 
 
 class Dataset(Section):

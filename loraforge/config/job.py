@@ -48,18 +48,25 @@ def contradictions(job: Job) -> Iterator[tuple[str, str]]:
     if job.training.min_steps > job.training.max_steps:
         yield "training.min_steps", f"must not exceed training.max_steps ({job.training.max_steps})"
     if job.sampling.every_steps is not None and not job.sampling.prompts:
-        yield "sampling.every_steps", "needs sampling.prompts: the engine crashes in mid-run when there is nothing to draw"
-    if any("{trigger}" in prompt for prompt in job.sampling.prompts) and job.dataset.trigger is None:
-        yield "sampling.prompts", "use {trigger}, but dataset.trigger is not set"
+        yield (
+            "sampling.every_steps",
+            "needs sampling.prompts: with nothing to draw the engine crashes in mid-run",
+        )
 
 
 def _optimizer(optimizer: Optimizer) -> Iterator[tuple[str, str]]:
     if optimizer.schedule == "constant" and optimizer.warmup_steps is not None:
-        yield "optimizer.warmup_steps", 'needs optimizer.schedule = "constant_with_warmup": the engine refuses it with constant'
+        yield (
+            "optimizer.warmup_steps",
+            'needs schedule = "constant_with_warmup": the engine refuses it with constant',
+        )
     if optimizer.schedule != "cosine_with_restarts" and optimizer.restarts is not None:
         yield "optimizer.restarts", f'belongs to schedule "cosine_with_restarts", not to "{optimizer.schedule}"'
     if optimizer.name == "adafactor" and optimizer.args.get("relative_step") is True:
-        yield "optimizer.args.relative_step", "would replace learning_rate and schedule by adafactor's own; leave it out"
+        yield (
+            "optimizer.args.relative_step",
+            "would replace learning_rate and schedule by its own; leave it out",
+        )
     if optimizer.name == "adafactor" and optimizer.args.get("warmup_init") is True:
         yield "optimizer.args.warmup_init", "would force relative_step and replace learning_rate; leave it out"
 
@@ -79,10 +86,11 @@ def _dataset(dataset: Dataset) -> Iterator[tuple[str, str]]:
 
 
 def _memory(job: Job) -> Iterator[tuple[str, str]]:
+    if job.network.train_t5xxl and not job.network.train_clip_l:
+        yield "network.train_t5xxl", "needs network.train_clip_l = true: the engine trains T5 only together with CLIP-L"
     if job.network.train_t5xxl and job.memory.cache_text_encoders != "off":
         yield "network.train_t5xxl", 'needs memory.cache_text_encoders = "off": a cached encoder can\'t be trained'
     if job.memory.fp8_base and job.training.precision == "no":
         yield "memory.fp8_base", 'needs training.precision = "bf16" or "fp16"'
-    if job.engine.kind == "embedded":
-        if job.network.train_clip_l or job.network.train_t5xxl:
-            yield "engine.kind", "embedded trains the transformer only; set network.train_clip_l and train_t5xxl to false"
+    if job.engine.kind == "embedded" and (job.network.train_clip_l or job.network.train_t5xxl):
+        yield "engine.kind", "trains the transformer only; set network.train_clip_l and train_t5xxl to false"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from loraforge.config.base import Section, Seconds
+from loraforge.config.base import Seconds, Section
 
 # Variables that loraforge owns, or that change which code runs: a settings file from elsewhere must not reach them.
 _REFUSED = re.compile(
@@ -17,12 +17,19 @@ _REFUSED = re.compile(
 
 def _allowed(name: str) -> str:
     if _REFUSED.match(name):
-        raise ValueError("is refused: it is owned by loraforge, changes what code runs, or would write a secret to a file")
+        raise ValueError("is refused: it belongs to loraforge, changes what code runs, or would put a secret in a file")
     return name
 
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_allowed)]
 EnvValue = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00\r\n]*$")]
+
+
+GpuIds = Annotated[
+    str,
+    StringConstraints(pattern=r"^\d{1,3}(,\d{1,3})*$"),
+    Field(json_schema_extra={"allowed": 'GPU numbers as text, such as "0" or "0,1"'}),
+]
 
 
 class Launch(Section):
@@ -31,7 +38,7 @@ class Launch(Section):
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Where to train; auto takes the GPU. `cpu` is for tiny models such as the demo's."""
 
-    gpu_ids: Annotated[str, StringConstraints(pattern=r"^\d+(,\d+)*$")] | None = None
+    gpu_ids: GpuIds | None = None
     """Which GPUs, as "0" or "0,1"; None is the first one."""
 
     processes: Annotated[int, Field(ge=1, le=64)] = 1

@@ -17,7 +17,7 @@ class Memory(Section):
     """The card to fit, by its memory in GB; auto takes the card that is found."""
 
     gradient_checkpointing: bool | None = None
-    """Recompute activations instead of keeping them: far less memory, about half as fast. None lets the profile decide."""
+    """Recompute activations instead of keeping them: far less memory, half as fast. None lets the profile decide."""
 
     fp8_base: bool | None = None
     """Hold the frozen base model in 8 bits: half its memory. None lets the profile decide."""

@@ -18,7 +18,7 @@ class Model(Section):
     """The base model: `flux-dev` (guidance-distilled, 512 T5 tokens) or `flux-schnell` (256 T5 tokens)."""
 
     transformer: FilePath | None = None
-    """The transformer as one BFL-layout .safetensors file; None looks for it in the model folders (`loraforge models`)."""
+    """The transformer as one BFL-layout .safetensors file; None looks in the model folders (`loraforge models`)."""
 
     clip_l: FilePath | None = None
     """The CLIP-L text encoder; None looks for it in the model folders."""
@@ -30,4 +30,4 @@ class Model(Section):
     """The FLUX autoencoder, usually ae.safetensors; None looks for it in the model folders."""
 
     tokenizers: FilePath | None = None
-    """A folder with `openai_clip-vit-large-patch14` and `google_t5-v1_1-xxl`; None lets the engine use its hub cache."""
+    """A folder with openai_clip-vit-large-patch14 and google_t5-v1_1-xxl; None lets the engine use its hub cache."""

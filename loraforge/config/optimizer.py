@@ -35,7 +35,7 @@ class Optimizer(Section):
     """Steps over which the rate rises from zero; None starts at full rate. `constant` takes none."""
 
     max_grad_norm: Annotated[float, Field(gt=0.0, le=1000.0)] | None = None
-    """Gradients are clipped to this norm; None clips nothing, as the engine advises for adafactor (it clips by itself)."""
+    """Gradients are clipped to this norm; None clips nothing, the engine's advice for adafactor (it clips itself)."""
 
     args: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ArgValue] = {}
     """Further arguments of the optimizer's constructor, for example { weight_decay = 0.01, betas = [0.9, 0.99] }."""

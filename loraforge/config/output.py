@@ -9,7 +9,12 @@ from loraforge.config.base import Count, Line, Section
 from loraforge.config.model import FilePath
 
 # A file name on every system, since checkpoints, states and samples are named after it.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\s./\\:*?\"<>|\x00-\x1f\x7f][^/\\:*?\"<>|\x00-\x1f\x7f]*$")]
+_NOT_IN_NAMES = r"/\\:*?\"<>|\x00-\x1f\x7f"
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=80, pattern=rf"^[^\s.{_NOT_IN_NAMES}][^{_NOT_IN_NAMES}]*$"),
+    Field(json_schema_extra={"allowed": 'a file name of at most 80 characters without / \\ : * ? " < > |'}),
+]
 
 
 class Metadata(Section):

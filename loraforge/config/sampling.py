@@ -2,17 +2,25 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from loraforge.config.base import Line, Section, Seed, Steps
 
+
+def _plain(prompt: str) -> str:
+    if " --" in prompt or prompt.startswith(("#", "--")) or prompt != prompt.strip():
+        raise ValueError('prompts hold no " --" (sizes and seeds have settings here), no leading # and no outer spaces')
+    return prompt
+
+
+Prompt = Annotated[Line, AfterValidator(_plain)]
 SampleSide = Annotated[int, Field(ge=64, le=4096, multiple_of=16)]
 
 
 class Sampling(Section):
     """Sample prompts and how they are rendered."""
 
-    prompts: list[Line] = []
+    prompts: list[Prompt] = []
     """One sample a prompt; `{trigger}` becomes the trigger word. An empty list draws none."""
 
     every_steps: Steps | None = None
