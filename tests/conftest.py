@@ -1,7 +1,10 @@
 """What every test shares: the engine where there is one, and a guard against processes started by accident."""
 
+import json
+import math
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -32,3 +35,55 @@ def _no_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(subprocess.Popen, "__init__", refuse)
         yield
+
+
+# Tiny: what a file is shows in its header, whatever the sizes.
+_LAYOUTS = {
+    "flux1-dev.safetensors": {
+        "img_in.weight": (96, 64),
+        "txt_in.weight": (96, 64),
+        "final_layer.linear.weight": (64, 96),
+        "double_blocks.0.img_attn.proj.bias": (96,),
+        "single_blocks.0.modulation.lin.bias": (288,),
+        "guidance_in.in_layer.bias": (96,),
+    },
+    "clip_l.safetensors": {
+        "text_model.embeddings.token_embedding.weight": (100, 64),
+        "text_model.embeddings.position_embedding.weight": (77, 64),
+        "text_model.encoder.layers.0.self_attn.q_proj.weight": (64, 64),
+    },
+    "t5xxl_fp16.safetensors": {
+        "shared.weight": (100, 64),
+        "encoder.block.0.layer.0.SelfAttention.q.weight": (64, 64),
+        "encoder.block.0.layer.1.DenseReluDense.wi_0.weight": (64, 64),
+    },
+    "ae.safetensors": {
+        "encoder.conv_in.weight": (32, 3, 3, 3),
+        "encoder.down.0.block.0.norm1.weight": (32,),
+        "decoder.conv_in.weight": (64, 16, 3, 3),
+    },
+}
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@pytest.fixture
+def layouts() -> dict[str, Shapes]:
+    """Return the tensors, tiny but laid out as FLUX's are, of the four weight files by their well-known names."""
+    return {name: dict(shapes) for name, shapes in _LAYOUTS.items()}
+
+
+@pytest.fixture
+def write_weights() -> Callable[..., Path]:
+    """Return a writer of .safetensors files: `write(path, {name: shape}, dtype="BF16")`."""
+
+    def write(path: Path, shapes: Shapes, dtype: str = "BF16") -> Path:
+        width, entries, end = {"BF16": 2, "F16": 2, "F32": 4}.get(dtype, 1), {}, 0
+        for name, shape in shapes.items():
+            begin, end = end, end + width * math.prod(shape)
+            entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+        text = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
+        return path
+
+    return write
