@@ -1,0 +1,144 @@
+"""Runs a script of sd-scripts unchanged, after small adaptations that the engine has no option for.
+
+usage: shim.py --config_file X ...      with LORAFORGE_ENGINE_DIR naming the sd-scripts folder
+
+Started by accelerate in place of the engine's script, in the engine's own Python, where neither loraforge nor its
+dependencies need be installed. Manual runs never need it.
+"""
+
+import argparse
+import os
+import runpy
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ENGINE_VARIABLE = "LORAFORGE_ENGINE_DIR"
+SCRIPT_VARIABLE = "LORAFORGE_ENGINE_SCRIPT"
+DEFAULT_SCRIPT = "flux_train_network.py"
+_WEIGHT_OPTIONS = ("pretrained_model_name_or_path", "ckpt_path", "clip_l", "t5xxl", "ae")
+
+
+def _import_shapes() -> ModuleType:
+    """Import what reads weight headers (standard library only), and leave the module path as the engine needs it.
+
+    Python puts a script's folder first, where options.py, weights.py and their like would hide the engine's modules.
+    """
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() != here]
+    package_home = str(here.parents[1])
+    sys.path.append(package_home)
+    try:
+        from loraforge.engine import shapes
+    finally:
+        sys.path.pop()
+    return shapes
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the engine is about to be started with.
+
+    Attributes:
+        options: the weight files among its options, from the command line or else the config file.
+        shapes: the module that reads weight headers.
+    """
+
+    options: dict[str, str]
+    shapes: ModuleType
+
+    def dims(self, option: str, infer: Callable[[Any], Any]) -> Any | None:
+        """Return what `infer` reads from an option's weight file; None where there is nothing it understands.
+
+        A missing, truncated or foreign file is for the engine to report, in its own words.
+        """
+        try:
+            return infer(self.shapes.read_shapes(Path(self.options[option])))
+        except (KeyError, OSError, ValueError):
+            return None
+
+
+def shrink_transformer(launch: Launch) -> None:
+    """Give the engine's FLUX the width of the file: it reads depth from the file, but takes the width for granted."""
+    option = "ckpt_path" if "ckpt_path" in launch.options else "pretrained_model_name_or_path"
+    dims = launch.dims(option, launch.shapes.transformer_dims)
+    if dims is None or dims["hidden_size"] == launch.shapes.FULL_HIDDEN:
+        return
+    from library import flux_models
+
+    for spec in flux_models.configs.values():
+        spec.params = replace(spec.params, **dims)
+
+
+def shrink_autoencoder(launch: Launch) -> None:
+    """Give the engine's autoencoder the channels of the file; condition and reason as for the transformer."""
+    channels = launch.dims("ae", launch.shapes.autoencoder_channels)
+    if channels is None or channels == launch.shapes.FULL_AUTOENCODER_CHANNELS:
+        return
+    from library import flux_models
+
+    for spec in flux_models.configs.values():
+        spec.ae_params = replace(spec.ae_params, ch=channels)
+
+
+def shrink_text_encoders(launch: Launch) -> None:
+    """Give both text encoders the dimensions of their files: the engine writes FLUX.1's out in its source."""
+    for option, name, infer, full in (
+        ("clip_l", "CLIPConfig", launch.shapes.clip_dims, launch.shapes.FULL_CLIP),
+        ("t5xxl", "T5Config", launch.shapes.t5_dims, launch.shapes.FULL_T5),
+    ):
+        dims = launch.dims(option, infer)
+        if dims is None or dims == full:
+            continue
+        from library import flux_utils
+
+        setattr(flux_utils, name, partial(_overridden, getattr(flux_utils, name), dims))
+
+
+def _overridden(make: Callable[..., Any], dims: dict[str, int], **settings: Any) -> Any:
+    return make(**{**settings, **dims})
+
+
+# Applied in this order before the engine's script runs. Each decides for itself whether there is anything to do, and
+# imports the engine's modules only then, so that a run on full-size weights starts as plain sd-scripts does.
+ADAPTATIONS: tuple[Callable[[Launch], None], ...] = (shrink_transformer, shrink_autoencoder, shrink_text_encoders)
+
+
+def weight_options(argv: list[str]) -> dict[str, str]:
+    """Return the weight files that the engine will read; as in the engine, the command line beats the file."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("config_file", *_WEIGHT_OPTIONS):
+        parser.add_argument(f"--{name}")
+    given = {name: value for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not None}
+    path = given.pop("config_file", None)
+    if path is None:
+        return given
+    try:
+        with Path(path if path.endswith(".toml") else f"{path}.toml").open("rb") as file:
+            config = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError):  # for the engine to report
+        return given
+    # One level of tables is flattened, as in the engine.
+    flat = {key: value for entry in config.values() if isinstance(entry, dict) for key, value in entry.items()} | config
+    return {name: flat[name] for name in _WEIGHT_OPTIONS if isinstance(flat.get(name), str)} | given
+
+
+def main() -> None:
+    """Adapt the engine, then run its script as if it had been started itself."""
+    engine = Path(os.environ[ENGINE_VARIABLE]).resolve()
+    script = str(engine / os.environ.get(SCRIPT_VARIABLE, DEFAULT_SCRIPT))
+    launch = Launch(weight_options(sys.argv[1:]), _import_shapes())
+    sys.path.insert(0, str(engine))
+    for adapt in ADAPTATIONS:
+        adapt(launch)
+    sys.argv[0] = script
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
