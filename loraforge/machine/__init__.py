@@ -1,0 +1,1 @@
+"""What this machine has: GPUs, memory, disks and the engine's python packages. Looks, never changes."""
