@@ -66,16 +66,11 @@ def main() -> None:
     """Answer every question, whatever becomes of the one before."""
     del sys.path[0]  # this folder: its modules must not pass for others of the same name
     _tell(versions=_versions())
-    questions = {
-        "torch": _torch,
-        "bitsandbytes": _bitsandbytes,
-        "triton": lambda: _imports("triton"),
-        "cv2": lambda: _imports("cv2"),
-    }
-    for name, question in questions.items():
+    questions = {"torch": _torch, "bitsandbytes": _bitsandbytes}
+    for name in ("torch", "bitsandbytes", "triton", "cv2"):
         _tell(asking=name)
         try:
-            answer = question()
+            answer = questions[name]() if name in questions else _imports(name)
         except Exception as error:  # noqa: BLE001  # whatever an import raises is the answer
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
         _tell(**{name: answer})
