@@ -176,6 +176,8 @@ def load_rgb(path: Path, background: tuple[int, int, int] = (255, 255, 255)) -> 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
     """Return `image` as 8-bit RGB; 16-bit grey is scaled, not clipped, and EXIF is kept for `upright`."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image  # twelve megapixels are not copied for nothing
     exif = image.info.get("exif")
     if image.mode.startswith("I"):
         image = image.convert("I").point(lambda value: value / 256).convert("L")

@@ -1,0 +1,179 @@
+"""What is alike in a set: duplicates, compositions, pictures by another hand. Linear in the number of pictures."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+HASH_BITS = 64
+NEAR_BITS = 7  # hashes of one picture saved twice differ in fewer bits than this; strangers in about 32
+_BANDS = 4
+_BAND_BITS = HASH_BITS // _BANDS
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A picture's fingerprint.
+
+    Attributes:
+        straight: 64-bit perceptual hash.
+        mirrored: the same of the mirrored picture.
+        thumb: 256 grey values of its 16x16 reduction, to confirm what the hash suspects.
+    """
+
+    straight: int
+    mirrored: int
+    thumb: bytes
+
+
+def duplicate_groups(prints: Sequence[Print]) -> list[list[int]]:
+    """Return groups of indices that show the same picture, also rescaled, recompressed, slightly edited or mirrored.
+
+    Hashes of up to NEAR_BITS differing bits share at least one of four bands up to a single bit, so looking
+    each band up with every single-bit change finds all of them without comparing all pairs.
+    """
+    first_with: dict[int, int] = {}
+    parent = list(range(len(prints)))
+    tables: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(_BANDS)]
+    for index, picture in enumerate(prints):
+        same = first_with.setdefault(picture.straight, index)
+        if same != index and _alike(prints[same].thumb, picture.thumb):
+            _join(parent, same, index)
+            continue
+        for other in _candidates(tables, picture.straight):
+            if _bits(prints[other].straight ^ picture.straight) and _alike(prints[other].thumb, picture.thumb):
+                _join(parent, other, index)
+        for other in _candidates(tables, picture.mirrored):
+            if _bits(prints[other].straight ^ picture.mirrored) and _alike(prints[other].thumb, _flip(picture.thumb)):
+                _join(parent, other, index)
+        for band, table in enumerate(tables):
+            table[_band(picture.straight, band)].append(index)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index in range(len(prints)):
+        groups[_root(parent, index)].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _bits(difference: int) -> bool:
+    return difference.bit_count() <= NEAR_BITS
+
+
+def _band(value: int, band: int) -> int:
+    return (value >> (band * _BAND_BITS)) & ((1 << _BAND_BITS) - 1)
+
+
+def _candidates(tables: list[dict[int, list[int]]], value: int) -> Iterator[int]:
+    seen: set[int] = set()
+    for band, table in enumerate(tables):
+        key = _band(value, band)
+        for probe in (key, *(key ^ (1 << bit) for bit in range(_BAND_BITS))):
+            # A set of nearly empty pictures would put all into one cell; a handful shows the point.
+            seen.update(table.get(probe, ())[:32])
+    yield from sorted(seen)
+
+
+def _alike(first: bytes, second: bytes) -> bool:
+    one, two = (np.frombuffer(thumb, np.uint8).astype(np.float32) for thumb in (first, second))
+    one, two = one - one.mean(), two - two.mean()
+    size = float(np.linalg.norm(one) * np.linalg.norm(two))
+    if size < 256 * 4:  # both nearly plain: correlation would be noise
+        return bool(np.abs(one - two).max() < 6)
+    return float(one @ two) / size > 0.96
+
+
+def _flip(thumb: bytes) -> bytes:
+    return bytes(np.frombuffer(thumb, np.uint8).reshape(16, 16)[:, ::-1].tobytes())
+
+
+def _root(parent: list[int], index: int) -> int:
+    while parent[index] != index:
+        parent[index] = parent[parent[index]]
+        index = parent[index]
+    return index
+
+
+def _join(parent: list[int], first: int, second: int) -> None:
+    first, second = sorted((_root(parent, first), _root(parent, second)))
+    parent[second] = first
+
+
+def shared_composition(layouts: Sequence[Sequence[float]], *, likeness: float = 0.8, leaders: int = 64) -> list[int]:
+    """Return the largest group of indices whose masses lie in the same places as those of one of them.
+
+    Args:
+        layouts: vectors of `pixels.layout`: two unit parts of equal length.
+        likeness: mean correlation of both parts above which two pictures share a composition.
+        leaders: pictures tried as the pattern, spread evenly, which keeps large sets linear.
+    """
+    if not layouts:
+        return []
+    table = np.asarray(layouts, np.float32)
+    tried = np.unique(np.linspace(0, len(table) - 1, min(leaders, len(table))).astype(int))
+    alike = table[tried] @ table.T / 2 > likeness
+    best = alike[alike.sum(1).argmax()]
+    return [int(index) for index in np.flatnonzero(best)]
+
+
+def outliers(vectors: Any) -> list[tuple[int, float]]:
+    """Return (index, distance relative to the usual one) of vectors that don't belong to the bulk, farthest first.
+
+    The bulk is the 70% that lie closest together (a few rounds of the minimum covariance determinant), and each vector
+    is compared with the bulk without itself, along and across the directions in which subjects make the bulk vary.
+    Fewer than 8 vectors have no bulk; more than a third of outliers are a second group, and nothing is returned.
+
+    Args:
+        vectors: n x d numbers of `pixels.style`.
+    """
+    table = np.asarray(vectors, np.float64)
+    if len(table) < 8:
+        return []
+    spread = np.median(np.abs(table - np.median(table, axis=0)), axis=0) * 1.4826 + _FLOOR
+    distance = np.square((table - np.median(table, axis=0)) / spread).mean(1)
+    for _ in range(3):
+        distance = _from_bulk(table, np.argsort(distance, kind="stable")[: int(len(table) * 0.7)])
+    distance = np.sqrt(distance)
+    usual = float(np.median(distance))
+    far = [(int(index), float(distance[index] / usual)) for index in np.flatnonzero(distance > max(2.25, 3.1 * usual))]
+    return sorted(far, key=lambda pair: -pair[1]) if len(far) * 3 <= len(table) else []
+
+
+_FLOOR = 0.12  # differences of this size are chance even between pictures of one hand
+_LEAVE_OUT_BELOW = 100  # in larger sets one picture no longer moves the bulk
+
+
+def _from_bulk(table: Any, bulk: Any) -> Any:
+    if len(table) >= _LEAVE_OUT_BELOW:
+        return _mahalanobis(table, table[bulk])
+    return np.array([_mahalanobis(row[None], table[bulk[bulk != index]])[0] for index, row in enumerate(table)])
+
+
+def _mahalanobis(rows: Any, bulk: Any) -> Any:
+    """Return mean squared distances; the factor undoes the shrinkage that choosing the closest 70% brought."""
+    middle = bulk.mean(0)
+    centred = bulk - middle
+    covariance = centred.T @ centred / len(bulk) * 1.5 + np.eye(bulk.shape[1]) * _FLOOR**2
+    away = rows - middle
+    return (away * np.linalg.solve(covariance, away.T).T).mean(1)
+
+
+def outliers_in_embedding(vectors: Any) -> list[tuple[int, float]]:
+    """Return what `outliers` returns, for embeddings of a neural network: angles to the middle of the set.
+
+    Args:
+        vectors: n x d embeddings of any length.
+    """
+    table = np.asarray(vectors, np.float64)
+    if len(table) < 8:
+        return []
+    table /= np.linalg.norm(table, axis=1, keepdims=True) + 1e-9
+    distance = np.zeros(len(table))
+    for _ in range(3):
+        bulk = np.argsort(distance, kind="stable")[: max(4, int(len(table) * 0.7))]
+        middle = table[bulk].mean(0)
+        distance = 1 - table @ (middle / (np.linalg.norm(middle) + 1e-9))
+    usual, deviation = float(np.median(distance)), float(np.median(np.abs(distance - np.median(distance)))) * 1.4826
+    far = np.flatnonzero(distance > max(usual * 1.6, usual + 4 * deviation))
+    ranked = sorted(((int(index), float(distance[index] / (usual + 1e-9))) for index in far), key=lambda pair: -pair[1])
+    return ranked if len(ranked) * 3 <= len(table) else []
