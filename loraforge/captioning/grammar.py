@@ -1,0 +1,309 @@
+"""Read an English caption into subject, action, places and looks, by closed word lists alone."""
+
+import re
+from dataclasses import dataclass, field, replace
+
+from loraforge.captioning import words as w
+
+_TOKEN = re.compile(r"[^\W_][\w'’\-]*|[,;.]")
+_REWRITES = [(re.compile(rf"\b{re.escape(phrase)}\b"), word) for phrase, word in w.REWRITES]
+_NOISE = re.compile(r"(?<![\w-])(?:" + "|".join(sorted(map(re.escape, w.NOISE), key=len, reverse=True)) + r")(?![\w-])")
+_COMPOUNDS = [(re.compile(rf"\b{re.escape(phrase)}\b"), phrase.replace(" ", "_")) for phrase in w.COMPOUNDS]
+_FUNCTION_WORDS = w.DETERMINERS | w.PREPOSITIONS | w.CONNECTORS | {"of", "with", "&", "as"}
+_MOST_NOUNS = 3
+# After these verbs "at" leads to what is seen, not to where it happens.
+_AIMING = frozenset({"looking", "staring", "gazing", "pointing", "howling", "barking", "shooting", "aiming", "waving"})
+# So many nouns in a row are no English compound: a language or jargon these lists don't know.
+_TOO_MANY_NOUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A noun with what surrounds it: `two` `small` `coffee cups` of ..."""
+
+    nouns: tuple[str, ...]
+    adjectives: tuple[str, ...] = ()
+    trailing: str = ""
+    count: str = ""
+    of: "Noun | None" = None
+
+    @property
+    def last(self) -> str:
+        """The head word."""
+        return self.nouns[-1]
+
+    def text(self) -> str:
+        """Count, compound and what it is made of or holds."""
+        of = f" of {self.of.head()}" if self.of else ""
+        return self.head() + of
+
+    def head(self) -> str:
+        """Count and compound only."""
+        words = " ".join(self.nouns).replace("_", " ")
+        return f"{self.count} {words}" if self.count else words
+
+    def described(self) -> str:
+        """With the nearest adjective that says something."""
+        telling = [adjective for adjective in self.adjectives if adjective not in w.PRAISE]
+        words = f"{telling[-1]} {self.text()}" if telling and not self.count else self.text()
+        return f"{words} {self.trailing}" if self.trailing else words
+
+    def is_place(self) -> bool:
+        """Tell whether one could be there."""
+        word = self.last.rpartition("_")[2]
+        return singular(word) in w.PLACES or word in w.PLACES
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Something a preposition, a comma or a verb leads to."""
+
+    preposition: str
+    noun: Noun
+
+    def text(self) -> str:
+        """The whole phrase; the preposition "," gives ", noun"."""
+        return f"{self.preposition} {self.noun.text()}"
+
+    def head(self) -> str:
+        """The phrase with the head word only."""
+        return f"{self.preposition} {self.noun.last.replace('_', ' ')}"
+
+    def listed(self) -> str:
+        """The head word after a comma, which saves a word."""
+        return f", {self.noun.last.replace('_', ' ')}"
+
+
+@dataclass(slots=True)
+class Clause:
+    """What a caption says, sorted."""
+
+    subject: Noun | None = None
+    partners: list[Noun] = field(default_factory=list)  # "and a dog"
+    action: Place | None = None  # "eating bamboo", the verb in place of a preposition
+    places: list[Place] = field(default_factory=list)
+    scenery: list[Noun] = field(default_factory=list)  # what "with" adds to a landscape
+    tags: list[Noun] = field(default_factory=list)  # nouns of a comma-separated list
+    companions: list[Place] = field(default_factory=list)  # "with a hat"
+    incidentals: list[Place] = field(default_factory=list)  # "holding a sword"
+    looks: list[Place] = field(default_factory=list)  # "in a suit"
+    verbs: list[str] = field(default_factory=list)  # "running"
+
+
+def singular(word: str) -> str:
+    """Undo a plain English plural."""
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "sses", "xes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+
+
+def read_clause(text: str) -> Clause:
+    """Read the first sentence of `text` that names a thing."""
+    clause = Clause()
+    for sentence in re.split(r"[.!?\n]+(?:\s|$)", text.lower()):
+        clause = _Reader(_tokens(sentence)).read()
+        if clause.subject is not None:
+            break
+    return clause
+
+
+def _tokens(sentence: str) -> list[str]:
+    sentence = re.sub(r"\b(\d)(girl|boy)s\b", lambda m: f"{_number(m[1])} {m[2]}s", sentence)
+    sentence = re.sub(r"\b1(girl|boy)\b", r"\1", sentence)
+    sentence = sentence.replace("_", " ")
+    for pattern, word in _REWRITES:
+        sentence = pattern.sub(word, sentence)
+    sentence = _NOISE.sub(" ", sentence)
+    for pattern, word in _COMPOUNDS:
+        sentence = pattern.sub(word, sentence)
+    return _TOKEN.findall(sentence)
+
+
+def _number(digit: str) -> str:
+    return {"2": "two", "3": "three", "4": "four", "5": "five", "6": "six"}.get(digit, "several")
+
+
+def _is_adjective(word: str) -> bool:
+    if word in w.ADJECTIVES:
+        return True
+    return word.endswith(w.ADJECTIVE_ENDINGS) and word not in w.NOT_ADJECTIVES and singular(word) not in w.PLACES
+
+
+def _is_verb(word: str) -> bool:
+    if word in w.POSTURES or word in w.INCIDENTAL or word in w.DEEDS:
+        return True
+    return word.endswith("ing") and word not in w.ING_NOUNS and "_" not in word
+
+
+class _Reader:
+    """One pass over the tokens, never back."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.clause = Clause()
+
+    def peek(self, ahead: int = 0) -> str:
+        return self.tokens[self.at + ahead] if self.at + ahead < len(self.tokens) else ""
+
+    def read(self) -> Clause:
+        clause = self.clause
+        while self.at < len(self.tokens) and clause.subject is None:
+            clause.subject = self.noun()
+            self.at += clause.subject is None
+        self.partners()
+        while self.at < len(self.tokens):
+            self.step()
+        return clause
+
+    def partners(self) -> None:
+        """Read "and a woman", directly behind the subject or behind what he wears."""
+        while self.peek() in {"and", "&"} and not _is_verb(self.peek(1)):
+            self.at += 1
+            partner = self.noun()
+            if partner is None:
+                return
+            self.clause.partners.append(partner)
+
+    def step(self) -> None:
+        word = self.peek()
+        self.at += 1
+        if word == "with":
+            self.companion()
+        elif word in w.PREPOSITIONS or word == "of":
+            self.place(word)
+        elif _is_verb(word):
+            self.verb(word)
+        elif word in {",", ";"} and (noun := self.noun()) is not None:
+            self.clause.tags.append(noun)
+
+    def companion(self) -> None:
+        noun = self.noun()
+        if noun is None:
+            return
+        self.clause.companions.append(Place("with", noun))
+        self.clause.scenery.append(noun)
+        while self.peek() == "and" and not _is_verb(self.peek(1)):
+            self.at += 1
+            if (noun := self.noun()) is not None:
+                self.clause.scenery.append(noun)
+
+    def place(self, preposition: str) -> None:
+        noun = self.noun()
+        if noun is None or preposition in w.NOT_PLACING | {"of"}:
+            if noun is not None and preposition == "from" and not self.clause.verbs:
+                self.clause.companions.append(Place("from", noun))
+            return
+        if noun.last in w.BODY:
+            return
+        if noun.last in w.CLOTHES:
+            self.clause.looks.append(Place(preposition, noun))
+            if self.peek() == "and" and _names_person(self.tokens[self.at + 1 : self.at + 4]):
+                self.partners()
+            return
+        if self.places_companion(preposition, noun):
+            return
+        if preposition in w.PATHS:
+            preposition = "on" if singular(noun.last) in w.ON_PLACES or noun.last in w.ON_PLACES else "in"
+        self.clause.places.append(Place(preposition, noun))
+
+    def places_companion(self, preposition: str, noun: Noun) -> bool:
+        """Tell whether a place belongs to what "with" brought: "a river with boats on the shore" places the boats."""
+        clause = self.clause
+        if not clause.companions or noun.last in w.TIMES:
+            return False
+        scene = clause.subject is not None and clause.subject.is_place() and not clause.verbs
+        return scene or preposition == "among"
+
+    def verb(self, word: str) -> None:
+        if (doing := w.INCIDENTAL.get(word, word if word in _AIMING else None)) is not None:
+            if doing in _AIMING and self.peek() == "at":
+                self.at += 1
+                doing += " at"
+            if (noun := self.noun()) is not None:
+                self.clause.incidentals.append(Place(doing, noun))
+                if doing.endswith(" at"):  # where the bird is does not say where the cat is
+                    while self.peek() not in {"", ","}:
+                        self.at += 1
+            return
+        doing = w.DEEDS.get(word, word)
+        if word in w.POSTURES:
+            if doing.endswith("ing"):
+                self.clause.verbs.append(doing)
+            return
+        noun = self.noun()
+        if noun is None:
+            self.clause.verbs.append(doing)
+        elif self.clause.action is None and noun.last not in w.BODY:
+            self.clause.action = Place(doing, noun)
+
+    def noun(self) -> Noun | None:
+        """Read determiners, count, adjectives, nouns and an "of" behind them; None when no noun stands here."""
+        start, count, trailing = self.at, "", ""
+        adjectives: list[str] = []
+        nouns: list[str] = []
+        while (word := self.peek()) and not self._stops(word, adjectives, nouns):
+            self.at += 1
+            if word in w.NUMBERS and not nouns:
+                count = word
+            elif self._qualifies(word, nouns):
+                if nouns:  # "mouth open"
+                    trailing = word
+                    break
+                adjectives.append(word)
+            elif not self._is_filler(word):
+                nouns.append(word)
+        if not nouns and adjectives and adjectives[-1] not in w.PRAISE and not _is_verb(adjectives[-1]):
+            nouns = [adjectives.pop()]  # "in the dark"
+        if not nouns:
+            if not adjectives and not count:
+                self.at = start
+            return None
+        kept = nouns[:_TOO_MANY_NOUNS] if len(nouns) >= _TOO_MANY_NOUNS else nouns[-_MOST_NOUNS:]
+        noun = Noun(tuple(kept), tuple(adjectives), trailing, count)
+        return self._of(noun) if self.peek() == "of" else noun
+
+    def _stops(self, word: str, adjectives: list[str], nouns: list[str]) -> bool:
+        """Tell whether the phrase ends before `word`."""
+        if word in w.DETERMINERS:
+            return bool(nouns)
+        following = self.peek(1)
+        if word in {",", "and"}:  # "tall, dark figure" and "blue and white bird" go on
+            return bool(nouns) or not adjectives or not _is_adjective(following)
+        if not word[0].isalnum() or word in _FUNCTION_WORDS:
+            return True
+        if _is_adjective(word):  # "mouth open" ends the phrase, "boat parked" ended it already
+            return bool(nouns) and not self._ends(following)
+        return _is_verb(word) and not self._describes(nouns, following)
+
+    @staticmethod
+    def _is_filler(word: str) -> bool:
+        adverb = word.endswith("ly") and word not in w.LY_NOUNS
+        return adverb or word in w.DETERMINERS or word in {",", "and"}
+
+    @staticmethod
+    def _qualifies(word: str, nouns: list[str]) -> bool:
+        return _is_adjective(word) or (_is_verb(word) and not nouns)
+
+    def _describes(self, nouns: list[str], following: str) -> bool:
+        """An -ing word before a noun describes it ("flying cars"), behind one it acts ("man flying")."""
+        return not nouns and not self._ends(following) and following not in _FUNCTION_WORDS
+
+    @staticmethod
+    def _ends(word: str) -> bool:
+        return word in {"", ",", "and", ";"}
+
+    def _of(self, noun: Noun) -> Noun:
+        self.at += 1
+        inner = self.noun()
+        if inner is None:
+            return noun
+        if noun.last in w.VIEWS or (noun.last in w.QUANTITIES and len(noun.nouns) == 1):
+            return inner
+        return replace(noun, of=replace(inner, of=None))
+
+
+def _names_person(tokens: list[str]) -> bool:
+    return any(token in w.PEOPLE for token in tokens)
