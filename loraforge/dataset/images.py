@@ -171,6 +171,7 @@ def load_rgb(path: Path, background: tuple[int, int, int] = (255, 255, 255)) -> 
         PictureError: it can't be read to the end.
     """
     with opened(path) as image:
+        image.load()  # an upright RGB picture is returned as it is, and its file is closed by then
         return upright(to_rgb(image, background))
 
 
