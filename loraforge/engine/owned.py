@@ -92,6 +92,8 @@ OWNED: Mapping[str, str] = {
     "skip_until_initial_step": "training.save_states",
     "initial_step": "training.save_states",
     "initial_epoch": "training.save_states",
+    "huggingface_token": "the environment ($HF_TOKEN)",
+    "wandb_api_key": "the environment ($WANDB_API_KEY)",
     "config_file": "engine.extra",
     "output_config": "engine.extra",
     "console_log_file": "engine.extra",

@@ -1,0 +1,46 @@
+"""`loraforge check`."""
+
+import os
+from pathlib import Path
+
+import typer
+
+from loraforge.advice.check import Checked, check_all
+from loraforge.cli.common import human, load_settings, result, say_findings
+from loraforge.errors import ConfigError
+from loraforge.findings import Finding, has_errors
+
+
+def check(
+    target: Path | None = typer.Argument(
+        None, metavar="FORGE.TOML", help="Settings, or a run folder; by default ./forge.toml."
+    ),
+    preset: str | None = typer.Option(None, help="What to start from; `style` where nothing else says."),
+    images: Path | None = typer.Option(None, help="Folder of pictures and .txt captions."),
+    trigger: str | None = typer.Option(None, help="The word that will call the style."),
+    assignments: list[str] = typer.Option([], "--set", metavar="A.B=C", help="One setting; may be repeated."),
+    engine: Path | None = typer.Option(None, help="Folder of sd-scripts."),
+    vram: float | None = typer.Option(
+        None, help="Check for a card with this much memory in GB instead of the one here."
+    ),
+    strict: bool = typer.Option(False, "--strict", help="Count warnings as errors."),
+    json: bool = typer.Option(False, "--json", help="One JSON document on stdout."),
+) -> int:
+    """Check settings, dataset and machine: all findings at once, before a GPU minute is spent."""
+    try:
+        settings = load_settings(
+            target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
+        )
+    except ConfigError as fault:
+        if not json:
+            raise
+        finding = Finding("settings", "error", str(target or "settings"), fault.message, fault.hint)
+        result(Checked((finding,), None).as_json())
+        return fault.exit_code
+    checked = check_all(settings.job, environ=os.environ, vram_gib=vram)
+    if json:
+        result(checked.as_json())
+    else:
+        say_findings(checked.findings)
+        human().print(checked.verdict(strict=strict), markup=False)
+    return checked.exit_code if has_errors(checked.findings, strict=strict) else 0

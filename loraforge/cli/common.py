@@ -1,0 +1,115 @@
+"""What the verbs share: consoles, the loading of settings, and the telling of faults and findings."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from loraforge.errors import ConfigError, LoraforgeError
+from loraforge.findings import Finding, ranked
+from loraforge.settings import Settings, load
+from loraforge.settings.load import DEFAULT_FILE
+
+JOB_FILE = "job.toml"
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+def human() -> Console:
+    """Return the console for people: stderr, so that results on stdout can be piped."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def result(text: str) -> None:
+    """Print a result on stdout, ending in one newline."""
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
+
+
+def say_fault(fault: LoraforgeError) -> None:
+    """Tell a fault and what to do about it."""
+    console = human()
+    console.print(Text.assemble(("loraforge: ", "bold red"), _printable(fault.message)))
+    if fault.hint:
+        console.print(Text.assemble(("  → ", "bold"), _printable(fault.hint)))
+
+
+def say_findings(findings: Iterable[Finding]) -> None:
+    """Tell findings, the gravest first."""
+    console = human()
+    for finding in ranked(findings):
+        console.print(
+            Text.assemble(
+                (f"{finding.severity:<8}", _STYLES[finding.severity]),
+                (f"{_printable(finding.where)}  ", "bold"),
+                _printable(finding.message),
+                (f"  [{finding.code}]", "dim"),
+            )
+        )
+        if finding.fix:
+            console.print(Text.assemble("          → ", _printable(finding.fix)))
+
+
+def load_settings(
+    target: Path | None,
+    *,
+    preset: str | None = None,
+    images: Path | None = None,
+    trigger: str | None = None,
+    assignments: Iterable[str] = (),
+    engine: Path | None = None,
+) -> Settings:
+    """Load the settings a verb works on.
+
+    Args:
+        target: a settings file, a run folder or a folder with a forge.toml; None takes ./forge.toml where it exists.
+        preset: as `--preset` says; without it and without a file it is `style`.
+        images: as `--images` says.
+        trigger: as `--trigger` says; without a settings file it names the LoRA too.
+        assignments: `--set` arguments.
+        engine: as `--engine` says.
+
+    Raises:
+        ConfigError: all faults at once.
+    """
+    cwd = Path.cwd()
+    file = settings_file(target, cwd)
+    flags: dict[str, tuple[str, object]] = {}
+    if images is not None:
+        flags["dataset.images"] = ("--images", str(images))
+    if trigger is not None:
+        flags["dataset.trigger"] = ("--trigger", trigger)
+        if file is None and trigger and not set(trigger) & set('/\\:*?"<>|.'):
+            flags["output.name"] = ("--trigger", trigger)
+    if engine is not None:
+        flags["engine.path"] = ("--engine", str(engine))
+    if file is None and preset is None:
+        preset = "style"
+    return load(file, preset=preset, flags=flags, assignments=list(assignments), cwd=cwd)
+
+
+def settings_file(target: Path | None, cwd: Path) -> Path | None:
+    """Return the settings file that an argument means; None where there is none to mean."""
+    if target is None:
+        default = cwd / DEFAULT_FILE
+        return default if default.exists() else None
+    if target.is_dir():
+        for name in (DEFAULT_FILE, JOB_FILE):
+            if (target / name).exists():
+                return target / name
+        raise ConfigError(
+            f"{target}: holds neither {DEFAULT_FILE} nor {JOB_FILE}", f"`loraforge init {target}` writes one"
+        )
+    return target
+
+
+def _printable(text: str) -> str:
+    """Keep control characters and lone surrogates of file names and captions off the terminal."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+__all__ = ["human", "load_settings", "result", "say_fault", "say_findings", "settings_file"]

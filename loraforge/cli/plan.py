@@ -1,0 +1,49 @@
+"""`loraforge plan`."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import typer
+
+from loraforge.cli.common import human, load_settings, result
+from loraforge.cli.train import vram_gib
+from loraforge.errors import ConfigError
+from loraforge.report.provenance import provenance_text
+from loraforge.run.folder import RunFolder, new_folder
+from loraforge.run.manual import write_scripts
+from loraforge.run.plan import build_plan, command_line
+from loraforge.run.settle import settle
+from loraforge.run.train import prepare
+
+
+def plan(
+    target: Path | None = typer.Argument(
+        None, metavar="FORGE.TOML", help="Settings, or a run folder; by default ./forge.toml."
+    ),
+    preset: str | None = typer.Option(None, help="What to start from; `style` where nothing else says."),
+    images: Path | None = typer.Option(None, help="Folder of pictures and .txt captions."),
+    trigger: str | None = typer.Option(None, help="The word that will call the style."),
+    assignments: list[str] = typer.Option([], "--set", metavar="A.B=C", help="One setting; may be repeated."),
+    engine: Path | None = typer.Option(None, help="Folder of sd-scripts."),
+    out: Path | None = typer.Option(None, help="Write everything for a manual run into this new or empty folder."),
+) -> int:
+    """Render everything for a manual run and print the command; start nothing."""
+    settings = load_settings(
+        target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
+    )
+    ready = settle(settings.job, vram_gib=vram_gib(), environ=os.environ)
+    if out is None:
+        folder = new_folder(settings.job.output.dir, settings.job.output.name, datetime.now().astimezone())
+    elif out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"--out {out}: is not empty", "name a new or an empty folder")
+    else:
+        folder = RunFolder(out.absolute())
+    made = build_plan(ready, folder)
+    human().print(provenance_text(settings, made.job), markup=False)
+    if out is not None:
+        prepare(made)
+        scripts = write_scripts(made)
+        human().print(f"wrote {folder.path}; start it with {scripts[0]} or {scripts[1].name}", markup=False)
+    result(command_line(made))
+    return 0

@@ -1,0 +1,79 @@
+"""What `train` and `demo` share: from a plan to a told ending."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import IO
+
+from rich.text import Text
+
+from loraforge.cli.common import human, result
+from loraforge.engine.events import Event, Line
+from loraforge.engine.schedule import learning_rate
+from loraforge.errors import Interrupted, TrainingError
+from loraforge.report.ndjson import NdjsonView
+from loraforge.report.summary import summary
+from loraforge.report.view import View, choose_view
+from loraforge.run.gpu import gpu_memory
+from loraforge.run.plan import RunPlan
+from loraforge.run.train import Outcome, prepare, train
+
+
+def carry_out(plan: RunPlan, *, json: bool) -> Outcome:
+    """Prepare and run a plan, show it, and tell how it ended.
+
+    Raises:
+        TrainingError: no proven LoRA came of it.
+        Interrupted: the user stopped it.
+    """
+    prepare(plan)
+    cards = [int(card) for card in (plan.job.launch.gpu_ids or "0").split(",")]
+    gpu_gib = (lambda: None) if plan.job.launch.device == "cpu" else gpu_memory(cards)
+    view = choose_view(
+        human(),
+        json=json,
+        gpu_gib=gpu_gib,
+        learning_rate=lambda step: learning_rate(plan.job.optimizer, step, plan.steps),
+    )
+    with _recording(plan, view) as recorded:
+        outcome = train(plan, recorded, gpu_gib=gpu_gib)
+    if json:
+        result(summary(plan, outcome).as_json())
+    return told(plan, outcome)
+
+
+def told(plan: RunPlan, outcome: Outcome) -> Outcome:
+    """Tell how a run ended; anything but a proven LoRA is raised."""
+    if outcome.status == "done":
+        human().print(Text(summary(plan, outcome).as_text()))
+        return outcome
+    where = f"the whole log is {plan.folder.log}"
+    if outcome.status == "interrupted":
+        kept = f"; checkpoints kept: {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
+        raise Interrupted(f"{outcome.cause}{kept}", f"loraforge train {plan.folder.path} --resume goes on; {where}")
+    tail = "\n".join(f"    {line}" for line in outcome.ending.tail)
+    raise TrainingError(f"{outcome.cause}\n{tail}".rstrip(), f"loraforge diagnose {plan.folder.path}; {where}")
+
+
+class _Recorded:
+    """Passes events on and keeps them in events.ndjson; plain lines are in the raw log already."""
+
+    def __init__(self, view: View, file: IO[str]) -> None:
+        self._view = view
+        self._record = NdjsonView(file)
+
+    def handle(self, event: Event) -> None:
+        if not isinstance(event, Line):
+            self._record.handle(event)
+        self._view.handle(event)
+
+    def tick(self, now: float) -> None:
+        self._view.tick(now)
+
+
+@contextlib.contextmanager
+def _recording(plan: RunPlan, view: View) -> Iterator[_Recorded]:
+    try:
+        with plan.folder.events.open("a", encoding="utf-8") as file:
+            yield _Recorded(view, file)
+    finally:
+        view.close()

@@ -1,0 +1,31 @@
+"""The commented forge.toml that `init` writes."""
+
+import tomli_w
+
+from loraforge.presets import Preset
+
+
+def forge_text(preset: Preset, *, images: str, trigger: str) -> str:
+    """Return forge.toml: the few settings that are the user's own, and the preset's as comments to copy from.
+
+    Args:
+        preset: what the job starts from; its values stay in the preset, so that it can improve.
+        images: folder of pictures, relative to the file or absolute.
+        trigger: the trigger word.
+    """
+    own = tomli_w.dumps({"dataset": {"images": images, "trigger": trigger}, "output": {"name": _name(trigger)}})
+    shown = "\n".join(f"# {line}".rstrip() for line in preset.text.strip().split("\n")[1:])
+    return (
+        f"# {preset.name}: {preset.purpose}\n"
+        f"# Settings not named here come from the preset, then from the defaults; see docs/settings.md.\n"
+        f'preset = "{preset.name}"\n\n'
+        f"{own}\n"
+        "# [memory]\n"
+        '# profile = "auto"        # or the card to fit: "8gb", "10gb", "12gb", "16gb", "24gb", "32gb", "48gb", "80gb"\n'
+        "\n# What the preset sets, and why. To change a value, write it above without the leading #.\n"
+        f"{shown}\n"
+    )
+
+
+def _name(trigger: str) -> str:
+    return "".join("-" if char in '/\\:*?"<>|.' else char for char in trigger)

@@ -1,0 +1,64 @@
+"""The end of a run in a few lines: what was made, and what to do with it."""
+
+import json
+from dataclasses import dataclass
+
+from loraforge.run.plan import RunPlan
+from loraforge.run.train import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `train` says when it is over.
+
+    Attributes:
+        plan: what was asked for.
+        outcome: what came of it.
+        samples: number of sample pictures drawn.
+    """
+
+    plan: RunPlan
+    outcome: Outcome
+    samples: int
+
+    def as_json(self) -> str:
+        """Return one JSON object, the last line of `train --json`."""
+        proof = self.outcome.proof
+        return json.dumps(
+            {
+                "event": "ended",
+                "status": self.outcome.status,
+                "cause": self.outcome.cause,
+                "run": str(self.plan.folder.path),
+                "lora": str(proof.path) if proof is not None and proof.proven else None,
+                "steps": self.plan.steps,
+                "last_step": self.outcome.ending.last_step,
+                "checkpoints": {str(step): str(path) for step, path in self.outcome.checkpoints.items()},
+                "seconds": round(self.outcome.ending.seconds, 1),
+                "peak_gpu_gib": self.outcome.ending.peak_gpu_gib,
+            }
+        )
+
+    def as_text(self) -> str:
+        """Return the lines for people."""
+        job, folder, proof = self.plan.job, self.plan.folder, self.outcome.proof
+        assert proof is not None  # noqa: S101  # a run that is done has one
+        word = f'"{job.dataset.trigger}, ..."' if job.dataset.trigger else "any prompt"
+        lines = [
+            f"done: {proof.path}",
+            f"  proven: {proof.modules} layers of rank {job.network.rank}, finite and trained, "
+            f"{proof.step} steps, {proof.size / 1e6:.1f} MB, in {self.outcome.ending.seconds / 60:.1f} min",
+            *(f"  checkpoint {step:>6}: {path}" for step, path in self.outcome.checkpoints.items()),
+            f"  {self.samples} samples: {folder.samples}" if self.samples else "  no samples were asked for",
+            "next:",
+            "  look at the samples and take the earliest checkpoint that has the style; later ones forget more",
+            f"  put it into ComfyUI/models/loras (or your tool's folder) and prompt {word} at strength 0.7 to 1.0",
+            f"  to repeat this run: loraforge train {folder.path}",
+        ]
+        return "\n".join(lines)
+
+
+def summary(plan: RunPlan, outcome: Outcome) -> Summary:
+    """Gather the summary of an ended run."""
+    samples = sum(1 for _ in plan.folder.samples.glob("*.png")) if plan.folder.samples.is_dir() else 0
+    return Summary(plan, outcome, samples)

@@ -1,0 +1,120 @@
+"""From what a user decided to what will run: steps, memory, weights, engine and pictures made definite."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from loraforge.config.job import Job
+from loraforge.config.profiles import profile_for, settled
+from loraforge.dataset.staging import Entry, entries
+from loraforge.engine.extras import check_extra
+from loraforge.engine.header import fingerprint
+from loraforge.engine.inspection import inspect_all, is_full_size
+from loraforge.engine.locate import EngineHome, locate
+from loraforge.engine.options import known_options
+from loraforge.engine.owned import OWNED
+from loraforge.engine.weights import Weights, find_weights
+from loraforge.errors import ConfigError, LoraforgeError, MachineError
+from loraforge.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A job that can start.
+
+    Attributes:
+        job: settled; steps, repeats and memory are definite.
+        weights: the four files and the tokenizers.
+        full_size: whether they are FLUX.1's own size; smaller ones run through the shim.
+        home: the sd-scripts to run; None for the embedded engine.
+        set_: the pictures as they will be staged.
+    """
+
+    job: Job
+    weights: Weights
+    full_size: bool
+    home: EngineHome | None
+    set_: tuple[Entry, ...]
+
+
+def settle(job: Job, *, vram_gib: float | None, environ: Mapping[str, str]) -> Ready:
+    """Make everything definite.
+
+    Args:
+        job: validated settings.
+        vram_gib: memory of the card to fit; None where there is none.
+        environ: the environment, for the places of engine and weights.
+
+    Raises:
+        LoraforgeError: all that stands in the way, at once; its exit code is that of the gravest fault.
+    """
+    faults: list[LoraforgeError] = []
+    home = None
+    if job.engine.kind == "kohya":
+        try:
+            home = locate(configured=job.engine.path, environ=environ)
+        except LoraforgeError as fault:
+            faults.append(fault)
+    if job.engine.extra and (clashes := extra_faults(job, home)):
+        faults.append(ConfigError("\n".join(clashes)))
+    found = find_weights(job.model, environ)
+    weight_findings = [finding for finding in inspect_all(found, job.model.family) if finding.severity == "error"]
+    if weight_findings:
+        faults.append(
+            MachineError(
+                "\n".join(f"{finding.where}: {finding.message}" for finding in weight_findings),
+                "; ".join(dict.fromkeys(finding.fix for finding in weight_findings)),
+            )
+        )
+    set_: list[Entry] = []
+    if job.dataset.images is None:
+        faults.append(ConfigError("dataset.images is not set: there is nothing to train on", "say --images FOLDER"))
+    else:
+        try:
+            set_ = entries(job.dataset.images, job.dataset.trigger, _encoders(job, weight_findings, environ))
+        except LoraforgeError as fault:
+            faults.append(fault)
+    if faults:
+        raise together(faults)
+    weights = found.weights()
+    return Ready(definite(job, len(set_), vram_gib), weights, is_full_size(weights), home, tuple(set_))
+
+
+def definite(job: Job, pictures: int, vram_gib: float | None) -> Job:
+    """Return the job with its steps counted and its memory settings decided."""
+    training = job.training
+    steps = training.steps or max(training.min_steps, min(training.max_steps, training.steps_per_picture * pictures))
+    memory = settled(job.memory, profile_for(job.memory.profile, vram_gib))
+    return job.model_copy(update={"training": training.model_copy(update={"steps": steps}), "memory": memory})
+
+
+def extra_faults(job: Job, home: EngineHome | None) -> list[str]:
+    """Return what is wrong with `[engine] extra`, a line each."""
+    return [f"{path} {why}" for path, why in check_extra(job.engine.extra, known_options(home), OWNED)]
+
+
+def together(faults: Iterable[LoraforgeError]) -> LoraforgeError:
+    """Join faults into one report; settings outrank the machine, the machine outranks the pictures."""
+    ranked = sorted(faults, key=lambda fault: (2, 3, 4).index(fault.exit_code) if fault.exit_code in {2, 3, 4} else 9)
+    if len(ranked) == 1:
+        return ranked[0]
+    text = "\n".join(f"{fault.message}" + (f"\n    → {fault.hint}" if fault.hint else "") for fault in ranked)
+    return type(ranked[0])(text)
+
+
+def _encoders(job: Job, weight_findings: list[Finding], environ: Mapping[str, str]) -> str:
+    """Identify what the caches depend on beside picture and caption: the encoders and how they are used."""
+    if weight_findings:
+        return ""  # nothing will be staged; the names don't matter
+    weights = find_weights(job.model, environ).weights()
+    files: list[Path] = [weights.clip_l, weights.t5xxl, weights.autoencoder]
+    how = (
+        job.engine.kind,
+        job.training.precision,
+        job.training.t5_tokens,
+        job.training.t5_attention_mask,
+        job.model.family,
+    )
+    text = "|".join([*(fingerprint(path) for path in files), *map(str, how)])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
