@@ -1,0 +1,211 @@
+"""From the start of the engine to its end, whoever ends it."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from loraforge.engine.events import (
+    CheckpointSaved,
+    Event,
+    Line,
+    ModelSaved,
+    NoData,
+    PhaseStarted,
+    Problem,
+    StateSaved,
+    Step,
+)
+from loraforge.engine.parser import Parser
+from loraforge.run.process import EngineProcess
+
+_TAIL = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run of the engine ended; whether a LoRA came of it is for the verifier to say.
+
+    Attributes:
+        returncode: the launcher's; negative is the signal that ended it.
+        interrupted: the user, or who ended loraforge, asked for it.
+        saw_model_saved: the engine's own mark of success was seen.
+        saw_no_data: the engine found no pictures, which it reports with exit code 0.
+        last_step: optimizer steps done, 0 if training never began.
+        tail: the last lines, progress bars left out.
+        problems: the last warnings, errors and tracebacks.
+        peak_gpu_gib: most memory in use on the card at any poll, in GiB; None where it can't be read.
+        seconds: from start to end.
+    """
+
+    returncode: int
+    interrupted: bool
+    saw_model_saved: bool
+    saw_no_data: bool
+    last_step: int
+    tail: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    peak_gpu_gib: float | None
+    seconds: float
+
+
+class StopRequests:
+    """Counts how often somebody asked to stop.
+
+    Attributes:
+        count: requests so far.
+        on_second: called at once with the second request, from the signal handler itself, so that a view that
+            hangs can't delay it.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.on_second: Callable[[], None] = lambda: None
+
+    def request(self) -> None:
+        """Ask to stop; a second time, to stop at once."""
+        self.count += 1
+        if self.count > 1:
+            self.on_second()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGINT, SIGTERM and SIGHUP as requests; what is ignored (`nohup`, background jobs) stays ignored."""
+        before = {}
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last two exist on one kind of system each
+            for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, self._handle)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.request()
+
+
+def supervise(
+    start: Callable[[], EngineProcess],
+    parser: Parser,
+    on_event: Callable[[Event], None],
+    *,
+    grace_seconds: float,
+    on_tick: Callable[[float], None] = lambda _now: None,
+    gpu_gib: Callable[[], float | None] = lambda: None,
+    stop: StopRequests | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ending:
+    """Run the engine to its end and pass on what happens.
+
+    The first request to stop interrupts the engine's whole group, once a running save is over; the second kills
+    it. Whatever is raised on the way, also by `on_event`, nothing of the engine is left running.
+
+    Args:
+        start: starts the engine; called once the signal handlers stand.
+        parser: makes events of its lines.
+        on_event: receives them, in the caller's thread.
+        grace_seconds: time from the request to stop until the engine is killed.
+        on_tick: called about twice a second with the clock's time.
+        gpu_gib: memory in use on the card, polled with each tick.
+        stop: the requests; by default those that signals make.
+        clock: seconds, never going back.
+
+    Returns:
+        How it ended.
+    """
+    stop = stop or StopRequests()
+    notes = _Notes()
+    began = clock()
+    with stop.listening(), start() as engine:
+        stop.on_second = engine.kill
+        stopping = _Stopping(engine, stop, grace_seconds)
+        on_event(PhaseStarted("starting"))
+        for line in engine.lines():
+            if line is not None:
+                for event in parser.feed(line):
+                    notes.take(event)
+                    if not (stop.count and isinstance(event, Problem)):  # a traceback is what stopping looks like
+                        on_event(event)
+            stopping.look(clock(), saving=notes.saving)
+            if line is None:
+                notes.memory(gpu_gib())
+                on_tick(clock())
+        returncode = engine.wait()
+    return notes.ending(returncode, interrupted=stop.count > 0, seconds=clock() - began)
+
+
+class _Stopping:
+    """What is done about a request to stop, and when."""
+
+    def __init__(self, engine: EngineProcess, stop: StopRequests, grace_seconds: float) -> None:
+        self._engine, self._stop, self._grace = engine, stop, grace_seconds
+        self._requested_at: float | None = None
+        self._interrupted = False
+        self._killed = False
+
+    def look(self, now: float, *, saving: bool) -> None:
+        if not self._stop.count or self._killed:
+            return
+        if self._requested_at is None:
+            self._requested_at = now
+        if self._stop.count > 1 or now - self._requested_at >= self._grace:
+            self._killed = True
+            self._engine.kill()
+        elif not saving and not self._interrupted:
+            self._interrupted = True
+            self._engine.interrupt()
+
+
+class _Notes:
+    """What the ending needs to know of the events."""
+
+    def __init__(self) -> None:
+        self.saving = False
+        self._model_saved = self._no_data = False
+        self._step = 0
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._problems: deque[Problem] = deque(maxlen=_TAIL)
+        self._peak: float | None = None
+
+    def take(self, event: Event) -> None:
+        match event:
+            case Line(text=text):
+                self._tail.append(text)
+            case Step(step=step):
+                self._step = step
+            case PhaseStarted(phase=phase):
+                self.saving = phase == "saving"
+            case CheckpointSaved() | StateSaved():
+                self.saving = False
+            case Problem():
+                self._problems.append(event)
+            case ModelSaved():
+                self._model_saved = True
+            case NoData():
+                self._no_data = True
+            case _:
+                pass
+
+    def memory(self, gib: float | None) -> None:
+        if gib is not None:
+            self._peak = max(gib, self._peak or 0.0)
+
+    def ending(self, returncode: int, *, interrupted: bool, seconds: float) -> Ending:
+        return Ending(
+            returncode=returncode,
+            interrupted=interrupted,
+            saw_model_saved=self._model_saved,
+            saw_no_data=self._no_data,
+            last_step=self._step,
+            tail=tuple(self._tail),
+            problems=tuple(self._problems),
+            peak_gpu_gib=self._peak,
+            seconds=seconds,
+        )
