@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from loraforge.cli.common import human, result, say_findings, settings_file
 from loraforge.config.model import Model
 from loraforge.engine.header import HeaderError, read_header
 from loraforge.engine.hub import Remote, T5Precision, download, tokenizer_files, weight_file
@@ -18,7 +19,7 @@ from loraforge.engine.inspection import inspect_all, main_dtype
 from loraforge.engine.weights import ROLES, Family, Found, Role, download_folder, find_weights
 from loraforge.errors import EXIT_DONE, MachineError
 from loraforge.findings import Finding
-from loraforge.settings.load import DEFAULT_FILE, load
+from loraforge.settings import load
 
 # What a broken transfer leaves behind: nothing is lost when the right file takes its place.
 _REPLACEABLE = frozenset({"weights-missing", "weights-empty", "weights-truncated", "weights-not-safetensors"})
@@ -51,28 +52,32 @@ def models(
         typer.Option(help="Base model; default: forge.toml's, else flux-dev."),
     ] = None,
     t5: Annotated[
-        T5Precision, typer.Option(help="Which T5-XXL to fetch where there is none: fp16 (9.8 GB) or fp8 (4.9 GB).")
-    ] = "fp16",
+        T5Precision | None, typer.Option(help="Which T5-XXL to fetch: fp16 (9.8 GB, the default) or fp8 (4.9 GB).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> int:
     """Find, verify or fetch the four weight files of FLUX.1.
 
     Looks at the paths of ./forge.toml, then in --dir, $LORAFORGE_MODELS, the user's models folder and the hub's cache.
     """
-    console = Console(stderr=True)
+    console = human()
     model = _settings(family)
     search = [folder.expanduser().absolute()] if folder is not None else []
     found = find_weights(model, search=search)
     entries = survey(model, found)
     if fetch:
-        wanted = _wanted(model, entries, search[0] if search else download_folder(), t5)
+        target = search[0] if search else download_folder()
+        wanted = _wanted(model, entries, target, t5)
         if found.tokenizers is None:
-            wanted += tokenizer_files(search[0] if search else download_folder())
+            wanted += tokenizer_files(target)
         _fetch(wanted, console)
         found = find_weights(model, search=search)
         entries = survey(model, found)
+        for remote in wanted:
+            if remote.name.startswith("t5xxl") and remote.path != found.paths["t5xxl"]:
+                console.print(f"to train with the T5 just fetched: --set model.t5xxl={remote.path}", markup=False)
     if as_json:
-        typer.echo(json.dumps(_document(entries, found), indent=2))
+        result(json.dumps(_document(entries, found), indent=2, ensure_ascii=False))
     else:
         _show(console, entries, found)
     ready = all(entry.state == "ok" for entry in entries)
@@ -86,9 +91,9 @@ def survey(model: Model, found: Found) -> list[Entry]:
 
 
 def _settings(family: Family | None) -> Model:
-    file = Path(DEFAULT_FILE)
+    cwd = Path.cwd()
     flags: Mapping[str, tuple[str, object]] = {"model.family": ("--family", family)} if family else {}
-    return load(file if file.is_file() else None, flags=flags, cwd=Path.cwd()).job.model
+    return load(settings_file(None, cwd), flags=flags, cwd=cwd).job.model
 
 
 def _entry(role: Role, path: Path | None, findings: Sequence[Finding]) -> Entry:
@@ -101,13 +106,17 @@ def _entry(role: Role, path: Path | None, findings: Sequence[Finding]) -> Entry:
         return Entry(role, path, path.stat().st_size if path is not None and path.is_file() else None, None, own)
 
 
-def _wanted(model: Model, entries: Sequence[Entry], folder: Path, t5: T5Precision) -> list[Remote]:
+def _wanted(model: Model, entries: Sequence[Entry], folder: Path, t5: T5Precision | None) -> list[Remote]:
     """Return what to fetch; raise for a fault that fetching would not mend, or only at the cost of a user's file."""
     wanted = []
     for entry in entries:
+        remote = weight_file(entry.role, model.family, t5 or "fp16", folder)
         if entry.state == "ok":
+            # Asked for by name, the other T5 comes beside the one that is there.
+            if entry.role == "t5xxl" and t5 is not None and not remote.path.exists() and _name(entry) != remote.name:
+                wanted.append(remote)
             continue
-        remote, fault = weight_file(entry.role, model.family, t5, folder), entry.findings[0]
+        fault = entry.findings[0]
         if getattr(model, entry.role) is not None:
             # Another file would not be looked at while the setting points here.
             raise MachineError(fault.message, f"correct model.{entry.role} in the settings, or remove it")
@@ -117,10 +126,14 @@ def _wanted(model: Model, entries: Sequence[Entry], folder: Path, t5: T5Precisio
     return wanted
 
 
+def _name(entry: Entry) -> str:
+    return entry.path.name if entry.path is not None else ""
+
+
 def _fetch(wanted: Sequence[Remote], console: Console) -> None:
     def announce(file: Remote, size: int) -> None:
         line = f"{file.name}, {_gb(size)} from {file.repository} to {file.folder}"
-        console.print(line, highlight=False, markup=False)
+        console.print(line, markup=False)
 
     if wanted:
         download(wanted, announce=announce)
@@ -162,11 +175,10 @@ def _show(console: Console, entries: Sequence[Entry], found: Found) -> None:
     )
     table.add_row("tokenizers", "[green]ok[/]" if found.tokenizers else "[yellow]missing[/]", "", "", where)
     console.print(table)
-    for finding in (finding for entry in entries for finding in entry.findings):
-        console.print(f"\n{escape(finding.message)}\n  {escape(finding.fix)}", highlight=False)
+    say_findings(finding for entry in entries for finding in entry.findings)
     if any(entry.state == "missing" for entry in entries):
         folders = "\n".join(f"  {escape(str(folder))}" for folder in found.looked_in)
-        console.print(f"\nlooked in\n{folders}", highlight=False)
+        console.print(f"\nlooked in\n{folders}")
 
 
 def _gb(size: int) -> str:

@@ -25,7 +25,7 @@ class PythonFacts:
     Attributes:
         executable: the python that was asked.
         versions: canonical package name -> version, of everything installed there.
-        torch: `{"version", "cuda", "arch_list", "available", "bf16"}` or `{"error"}`; empty when it never came to it.
+        torch: `{"version", "cuda", "hip", "arch_list", "available"}` or `{"error"}`; None when it never came to it.
         bitsandbytes: `{"gpu", "builds"}` or `{"error"}`; builds are the CUDA versions it ships a library for.
         triton: `{}` when it imports, else `{"error"}`.
         cv2: likewise.
@@ -34,10 +34,10 @@ class PythonFacts:
 
     executable: str
     versions: Mapping[str, str] = field(default_factory=dict)
-    torch: Mapping[str, Any] = field(default_factory=dict)
-    bitsandbytes: Mapping[str, Any] = field(default_factory=dict)
-    triton: Mapping[str, Any] = field(default_factory=dict)
-    cv2: Mapping[str, Any] = field(default_factory=dict)
+    torch: Mapping[str, Any] | None = None
+    bitsandbytes: Mapping[str, Any] | None = None
+    triton: Mapping[str, Any] | None = None
+    cv2: Mapping[str, Any] | None = None
     error: str | None = None
 
 

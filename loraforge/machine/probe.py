@@ -29,7 +29,6 @@ def _versions() -> dict[str, str]:
 def _torch() -> Answer:
     import torch
 
-    available = torch.cuda.is_available()
     # get_arch_list() is empty on a machine without a GPU; the flags of the build are not.
     flags = getattr(torch._C, "_cuda_getArchFlags", lambda: None)() or ""  # noqa: SLF001  # there is no public one
     return {
@@ -37,8 +36,7 @@ def _torch() -> Answer:
         "cuda": torch.version.cuda,
         "hip": torch.version.hip,
         "arch_list": flags.split(),
-        "available": available,
-        "bf16": available and torch.cuda.is_bf16_supported(including_emulation=False),
+        "available": torch.cuda.is_available(),
     }
 
 

@@ -143,3 +143,13 @@ def test_options_of_the_command_line(folder, fetched):
     result = CliRunner().invoke(app, command, standalone_mode=False)
     assert result.return_value == 0
     assert CliRunner().invoke(app, ["--t5", "int4"]).exit_code == 2
+
+
+def test_the_other_t5_comes_beside_the_first(folder, fetched, capsys):
+    """Asked for by name, fp8 is fetched though fp16 is there, and how to train with it is told."""
+    assert verb.models(fetch=True, folder=folder, t5="fp8") == 0
+    assert [file.name for file in fetched if file.folder == folder] == ["t5xxl_fp8_e4m3fn.safetensors"]
+    assert "--set model.t5xxl=" in capsys.readouterr().err
+    fetched.clear()
+    assert verb.models(fetch=True, folder=folder, t5="fp8") == 0
+    assert fetched == []
