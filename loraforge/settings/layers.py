@@ -11,6 +11,8 @@ from typing import Any
 from loraforge.errors import ConfigError
 from loraforge.settings.schema import sections, settings
 
+# Tables of free keys whose values are other programs' own; there `"none"` takes a key away again.
+_REMOVABLE = frozenset({"engine.extra", "optimizer.args"})
 _KEY = re.compile(r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")
 
 
@@ -73,6 +75,9 @@ def merge(layers: Sequence[Layer]) -> Merged:
     merged = Merged()
     for layer in layers:
         for dotted, value in leaves(layer.values):
+            if value == "none" and dotted.rpartition(".")[0] in _REMOVABLE:
+                _remove(merged, dotted)
+                continue
             assign(merged.values, dotted, _settled(dotted, value, layer.base))
             for stale in [path for path in merged.origins if path.startswith(f"{dotted}.")]:
                 del merged.origins[stale]
@@ -88,6 +93,16 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from leaves(value, f"{path}.")
         elif not isinstance(value, dict) or path not in sections():
             yield path, value
+
+
+def _remove(merged: Merged, dotted: str) -> None:
+    *tables, leaf = dotted.split(".")
+    values: Any = merged.values
+    for table in tables:
+        values = values.get(table) if isinstance(values, dict) else None
+    if isinstance(values, dict):
+        values.pop(leaf, None)
+    merged.origins.pop(dotted, None)
 
 
 def nearest(dotted: str, extra_names: Mapping[str, str]) -> str | None:
