@@ -72,7 +72,7 @@ def render(job: Job, ground: Ground) -> Rendered:
     """
     return Rendered(
         config=tomli_w.dumps(config_tables(job, ground)),
-        dataset=tomli_w.dumps(dataset_tables(job, ground)),
+        dataset=_dataset_text(dataset_tables(job, ground)),
         prompts=prompt_lines(job) if job.sampling.prompts else None,
     )
 
@@ -140,6 +140,14 @@ def dataset_tables(job: Job, ground: Ground) -> Table:
         "caption_extension": ".txt",
     }
     return {"datasets": [{**table, "subsets": [subset]}]}
+
+
+def _dataset_text(tables: Table) -> str:
+    """Write the one dataset and its one subset under headers: the engine's TOML library loses inline tables in lists."""
+    (dataset,) = tables["datasets"]
+    (subset,) = dataset["subsets"]
+    own = {key: value for key, value in dataset.items() if key != "subsets"}
+    return f"[[datasets]]\n{tomli_w.dumps(own)}\n[[datasets.subsets]]\n{tomli_w.dumps(subset)}"
 
 
 def repeats(job: Job, pictures: int) -> int:
