@@ -99,7 +99,8 @@ class EngineProcess:
 
     def interrupt(self) -> None:
         """Ask the whole group to stop, as Ctrl-C in a terminal does."""
-        self._signal(signal.SIGINT)
+        # A script's background job ignores SIGINT, and so does then whatever it starts.
+        self._signal(signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT)
 
     def terminate(self) -> None:
         """Tell the whole group to end; a launcher alone would leave the training running."""

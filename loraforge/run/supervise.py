@@ -125,7 +125,7 @@ def supervise(
     began = clock()
     with stop.listening(), start() as engine:
         stop.on_second = engine.kill
-        stopping = _Stopping(engine, stop, grace_seconds)
+        stopping = _Stopping(engine, stop, grace_seconds, on_event)
         on_event(PhaseStarted("starting"))
         for line in engine.lines():
             if line is not None:
@@ -144,8 +144,10 @@ def supervise(
 class _Stopping:
     """What is done about a request to stop, and when."""
 
-    def __init__(self, engine: EngineProcess, stop: StopRequests, grace_seconds: float) -> None:
-        self._engine, self._stop, self._grace = engine, stop, grace_seconds
+    def __init__(
+        self, engine: EngineProcess, stop: StopRequests, grace_seconds: float, tell: Callable[[Event], None]
+    ) -> None:
+        self._engine, self._stop, self._grace, self._tell = engine, stop, grace_seconds, tell
         self._requested_at: float | None = None
         self._interrupted = False
         self._killed = False
@@ -155,6 +157,8 @@ class _Stopping:
             return
         if self._requested_at is None:
             self._requested_at = now
+            doing = "the running save is finished first" if saving else "the engine is ending"
+            self._tell(Problem("warning", f"asked to stop: {doing}; ask again to kill it at once"))
         if self._stop.count > 1 or now - self._requested_at >= self._grace:
             self._killed = True
             self._engine.kill()

@@ -113,6 +113,18 @@ def test_interrupt_reaches_child_and_grandchild(start: _Start) -> None:
     assert (seen, process.wait()) == (["1", "2"], 5)
 
 
+def test_interrupt_works_in_a_background_job(start: _Start) -> None:
+    """Where SIGINT is ignored, which the child inherits, it is asked in another way."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start("print(1); import time; time.sleep(60)")
+        next(line for line in process.lines() if line is not None)
+        process.interrupt()
+        assert process.wait(10) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_terminate_ends_the_group(start: _Start) -> None:
     """SIGTERM goes to the group as well; the launcher alone would leave its child."""
     grandchild = "import subprocess as s, sys; p = s.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"

@@ -110,7 +110,9 @@ def test_the_first_request_asks(starting) -> None:
     assert run.ending.interrupted
     assert "bye" in run.ending.tail
     assert run.ending.returncode != 0
-    assert not any(isinstance(event, Problem) for event in run.events)
+    assert [event.text for event in run.events if isinstance(event, Problem)] == [
+        "asked to stop: the engine is ending; ask again to kill it at once"
+    ]
     assert run.seconds < 20
 
 
@@ -131,6 +133,7 @@ def test_grace_has_an_end(starting) -> None:
     assert 0.5 <= run.seconds < 20
 
 
+_FIRST = "the running save is finished first"
 _SAVE = "saving checkpoint: x-step00000002.safetensors"
 
 
@@ -144,7 +147,8 @@ def test_a_running_save_is_waited_for(starting) -> None:
     )
     run = _Run(starting(code), at=_SAVE)
     assert "saved" in run.ending.tail
-    assert CheckpointSaved("x-step00000002.safetensors") in run.events
+    told = run.events.index(Problem("warning", f"asked to stop: {_FIRST}; ask again to kill it at once"))
+    assert told < run.events.index(CheckpointSaved("x-step00000002.safetensors"))
     assert run.ending.interrupted
     assert 1 <= run.seconds < 20
 
