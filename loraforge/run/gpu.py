@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 
-def gpu_memory(indices: Sequence[int] = (0,)) -> Callable[[], float | None]:
+def gpu_memory(indices: Sequence[int] = (0,), library: Any = None) -> Callable[[], float | None]:
     """Return a reader of the memory in use, in GiB, on the fullest of the cards.
 
     It counts every program on the card, which is what an out-of-memory error counts too. The numbers are those of
@@ -12,18 +13,20 @@ def gpu_memory(indices: Sequence[int] = (0,)) -> Callable[[], float | None]:
 
     Args:
         indices: the cards that the engine trains on.
+        library: pynvml, or what stands in for it.
     """
-    import pynvml
+    if library is None:
+        import pynvml as library
 
     try:
-        pynvml.nvmlInit()
-        cards = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in indices]
-    except pynvml.NVMLError:
+        library.nvmlInit()
+        cards = [library.nvmlDeviceGetHandleByIndex(index) for index in indices]
+    except library.NVMLError:
         return lambda: None
 
     def read() -> float | None:
-        with contextlib.suppress(pynvml.NVMLError):
-            return max((float(pynvml.nvmlDeviceGetMemoryInfo(card).used) / 2**30 for card in cards), default=None)
+        with contextlib.suppress(library.NVMLError):
+            return max((float(library.nvmlDeviceGetMemoryInfo(card).used) / 2**30 for card in cards), default=None)
         return None
 
     return read
