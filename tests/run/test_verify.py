@@ -1,0 +1,94 @@
+"""The proof of a LoRA: what it accepts, and each way in which a file fails it."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from loraforge.config.job import Job
+from loraforge.run.verify import prove
+
+JOB = Job.model_validate({"network": {"rank": 4, "alpha": 2.0}, "training": {"steps": 10, "seed": 7}})
+METADATA = {
+    "ss_network_dim": "4",
+    "ss_network_alpha": "2.0",
+    "ss_learning_rate": "0.0001",
+    "ss_seed": "7",
+    "ss_max_train_steps": "10",
+    "ss_steps": "10",
+}
+NAMES = ("lora_unet_double_blocks_0_img_attn_qkv", "lora_unet_single_blocks_0_linear1")
+
+
+def weights(**changes):
+    """Return the tensors of a small sound LoRA."""
+    tensors = {}
+    for name in NAMES:
+        tensors[f"{name}.lora_down.weight"] = np.full((4, 8), 0.1, np.float32)
+        tensors[f"{name}.lora_up.weight"] = np.full((6, 4), 0.2, np.float32)
+        tensors[f"{name}.alpha"] = np.array(2.0, np.float32)
+    return {**tensors, **changes}
+
+
+def written(tmp_path, tensors=None, **metadata):
+    """Write a LoRA file."""
+    path = tmp_path / "lora.safetensors"
+    save_file(weights() if tensors is None else tensors, path, metadata={**METADATA, **metadata})
+    return path
+
+
+def faults(path, **more):
+    """Return the faults as one text."""
+    return "; ".join(prove(path, JOB, step=10, modules=2, **more).faults)
+
+
+def test_a_sound_lora_is_proven(tmp_path):
+    """Nothing is wrong, and step and size are told."""
+    proof = prove(written(tmp_path), JOB, step=10, modules=2)
+    assert proof.proven
+    assert (proof.modules, proof.step) == (2, 10)
+
+
+def bf16(value):
+    """Return bf16 bits of a float as uint16."""
+    return (np.asarray(value, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
+@pytest.mark.parametrize(("value", "part"), [(0.5, ""), (np.nan, "NaN"), (np.inf, "NaN"), (0.0, "still zero"), (-0.0, "still zero")])
+def test_bf16_values_are_read_bit_by_bit(tmp_path, value, part):
+    """NumPy has no bf16, and minus zero is zero."""
+    path = written(tmp_path, {name: bf16(np.full(tensor.shape, value)) for name, tensor in weights().items()})
+    data = path.read_bytes().replace(b'"U16"', b'"BF16"')
+    length = int.from_bytes(data[:8], "little") + data.count(b'"BF16"')
+    path.write_bytes(length.to_bytes(8, "little") + data[8:])
+    assert (part in faults(path)) if part else faults(path) == ""
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (lambda folder: folder / "none.safetensors", "does not exist"),
+        (lambda folder: written(folder, {"x": np.ones(3, np.float32)}), "holds no LoRA layers"),
+        (lambda folder: written(folder, ss_network_dim="8"), "ss_network_dim = 8, not 4"),
+        (lambda folder: written(folder, ss_network_alpha="16"), "ss_network_alpha = 16, not 2"),
+        (lambda folder: written(folder, ss_steps="9"), "ss_steps = 9, not 10"),
+        (lambda folder: written(folder, ss_seed="None"), "ss_seed = None"),
+        (lambda folder: written(folder, {**weights(), f"{NAMES[0]}.lora_up.weight": np.full((6, 4), np.nan, np.float32)}), "NaN"),
+        (lambda folder: written(folder, {k: v * (0 if "up" in k else 1) for k, v in weights().items()}), "still zero"),
+        (lambda folder: written(folder, {k: v for k, v in weights().items() if NAMES[1] not in k}), "adapts 1 layers"),
+        (lambda folder: written(folder, {k: v for k, v in weights().items() if "linear1.lora_up" not in k}), "lacks the second half"),
+        (lambda folder: written(folder, {k: (np.ones((8, 8), np.float32) if "down" in k else v) for k, v in weights().items()}), "has rank 8, not 4"),
+        (lambda folder: written(folder, {k.replace("lora_unet_single", "lora_te1_single"): v for k, v in weights().items()}), "not asked for"),
+    ],
+)  # fmt: skip
+def test_each_fault_is_named(tmp_path, make, part):
+    """A LoRA that is not the one asked for says in what."""
+    assert part in faults(make(tmp_path))
+
+
+def test_a_cut_off_file_is_no_lora(tmp_path):
+    """A file that ends early is refused at every length."""
+    data = written(tmp_path).read_bytes()
+    cut = tmp_path / "cut.safetensors"
+    for length in range(0, len(data) - 1, 37):
+        cut.write_bytes(data[:length])
+        assert not prove(cut, JOB).proven
