@@ -16,8 +16,9 @@ def gpu_memory(indices: Sequence[int] = (0,), library: Any = None) -> Callable[[
         library: pynvml, or what stands in for it.
     """
     if library is None:
-        import pynvml as library
+        import pynvml
 
+        library = pynvml
     try:
         library.nvmlInit()
         cards = [library.nvmlDeviceGetHandleByIndex(index) for index in indices]
