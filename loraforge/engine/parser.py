@@ -45,7 +45,7 @@ _FACT_KEYS: dict[str, FactKey] = {
 }
 _STEP_NAME = re.compile(r"-step(\d{8})\.\w+$")
 _STATE_STEP = re.compile(r"at step (\d+)")
-_ARGUMENT_ERROR = re.compile(r"\S+\.py: error: ")
+_ARGUMENT_ERROR = re.compile(r"(?:\S+\.py: )?error: ")
 
 # What a line begins with, and the phase that it opens.
 _PHASES: dict[str, Phase] = {

@@ -250,6 +250,7 @@ def test_records_in_every_dress(time: str) -> None:
         (_record("no caption / キャプションなし", "WARNING"), Problem("warning", "no caption")),
         (_record("not directory: /a / b", "WARNING"), Problem("warning", "not directory: /a / b")),
         (_record("bad thing", "ERROR"), Problem("error", "bad thing")),
+        ("error: the embedded engine has no x", Problem("error", "error: the embedded engine has no x")),
         (
             "flux_train_network.py: error: unrecognized arguments: --x",
             Problem("error", "flux_train_network.py: error: unrecognized arguments: --x"),
