@@ -1,0 +1,131 @@
+"""One case to judge: the settings, the facts, and what follows from both."""
+
+from dataclasses import dataclass
+
+from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
+from loraforge.config.engine import OptionValue
+from loraforge.config.job import Job
+from loraforge.config.memory import Memory
+from loraforge.config.profiles import profile_for, settled
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a kind of LoRA takes.
+
+    Attributes:
+        name: in words.
+        rank: least and most rank that serve it.
+        views: how often each picture is shown: typical, and the most that is not over-training.
+        steps: the most steps that its trainers report as safe.
+    """
+
+    name: str
+    rank: tuple[int, int]
+    views: tuple[int, int]
+    steps: int
+
+
+_STYLE = Purpose("a style", (8, 16), (20, 50), 1500)
+_PURPOSES = {
+    "style": _STYLE,
+    "quick": Purpose("a quick look", (8, 16), (8, 40), 1000),
+    "style-subtle": Purpose("a subtle style", (4, 8), (15, 40), 1000),
+    "style-strong": Purpose("a strong style", (16, 32), (40, 80), 2000),
+    "concept": Purpose("a concept", (4, 8), (25, 60), 1200),
+    "subject": Purpose("a subject", (32, 64), (50, 120), 3000),
+}
+Fix = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a rule sees.
+
+    Attributes:
+        job: the validated settings.
+        dataset: the pictures; None when they were not looked at.
+        machine: the machine; None when it was not looked at.
+        weights: the weight files; None when they were not looked at.
+    """
+
+    job: Job
+    dataset: DatasetFacts | None = None
+    machine: MachineFacts | None = None
+    weights: WeightFacts | None = None
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the LoRA is for, by the preset; a style when nothing says otherwise."""
+        return _PURPOSES.get(self.job.preset or "style", _STYLE)
+
+    @property
+    def extra(self) -> dict[str, OptionValue]:
+        """The engine's own options, `[engine] extra`."""
+        return self.job.engine.extra
+
+    @property
+    def memory(self) -> Memory:
+        """The memory settings after the profile has decided what was left open."""
+        vram = self.machine.vram_gib if self.machine else None
+        return settled(self.job.memory, profile_for(self.job.memory.profile, vram))
+
+    @property
+    def pictures(self) -> int | None:
+        """How many pictures there are; None when unknown or none."""
+        return self.dataset.pictures or None if self.dataset else None
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of the run; None when they depend on pictures that were not looked at."""
+        training = self.job.training
+        if training.steps is not None or self.pictures is None:
+            return training.steps
+        return min(max(training.steps_per_picture * self.pictures, training.min_steps), training.max_steps)
+
+    @property
+    def pictures_a_step(self) -> int:
+        """Pictures that go into one optimizer step."""
+        return self.job.dataset.batch_size * self.job.training.gradient_accumulation * self.job.launch.processes
+
+    @property
+    def views(self) -> float | None:
+        """How often each picture is shown in the run."""
+        if self.steps is None or self.pictures is None:
+            return None
+        return self.steps * self.pictures_a_step / self.pictures
+
+    @property
+    def scale(self) -> float:
+        """How strongly the LoRA is applied: alpha / rank."""
+        return self.job.network.alpha / self.job.network.rank
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that acts: (alpha / rank) x learning_rate."""
+        return self.scale * self.job.optimizer.learning_rate
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether a text encoder is adapted too."""
+        return self.job.network.train_clip_l or self.job.network.train_t5xxl
+
+    @property
+    def pixels(self) -> int:
+        """Area of the training resolution."""
+        resolution = self.job.dataset.resolution
+        return resolution[0] * resolution[1] if isinstance(resolution, list) else resolution**2
+
+    def rank_to(self, rank: int) -> Fix:
+        """Change the rank and leave (alpha / rank) x learning_rate as it is."""
+        return {"network.rank": rank, "network.alpha": tidy(rank * self.scale)}
+
+    def steps_for(self, views: int) -> int:
+        """Return how many steps show each picture so often, in tens and at least 100."""
+        pictures = self.pictures or 20
+        return max(100, round(views * pictures / self.pictures_a_step / 10) * 10)
+
+
+def tidy(number: float) -> float:
+    """Round to three significant digits, so that a proposed value reads well."""
+    return float(f"{number:.3g}")
