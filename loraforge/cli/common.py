@@ -30,9 +30,9 @@ def result(text: str) -> None:
 def say_fault(fault: LoraforgeError) -> None:
     """Tell a fault and what to do about it."""
     console = human()
-    console.print(Text.assemble(("loraforge: ", "bold red"), _printable(fault.message)))
+    console.print(Text.assemble(("loraforge: ", "bold red"), printable(fault.message)))
     if fault.hint:
-        console.print(Text.assemble(("  → ", "bold"), _printable(fault.hint)))
+        console.print(Text.assemble(("  → ", "bold"), printable(fault.hint)))
 
 
 def say_findings(findings: Iterable[Finding]) -> None:
@@ -42,13 +42,13 @@ def say_findings(findings: Iterable[Finding]) -> None:
         console.print(
             Text.assemble(
                 (f"{finding.severity:<8}", _STYLES[finding.severity]),
-                (f"{_printable(finding.where)}  ", "bold"),
-                _printable(finding.message),
+                (f"{printable(finding.where)}  ", "bold"),
+                printable(finding.message),
                 (f"  [{finding.code}]", "dim"),
             )
         )
         if finding.fix:
-            console.print(Text.assemble("          → ", _printable(finding.fix)))
+            console.print(Text.assemble("          → ", printable(finding.fix)))
 
 
 def load_settings(
@@ -104,7 +104,7 @@ def settings_file(target: Path | None, cwd: Path) -> Path | None:
     return target
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Keep control characters and lone surrogates of file names and captions off the terminal."""
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape", "surrogatepass").decode()
@@ -112,4 +112,4 @@ def _printable(text: str) -> str:
     )
 
 
-__all__ = ["human", "load_settings", "result", "say_fault", "say_findings", "settings_file"]
+__all__ = ["human", "load_settings", "printable", "result", "say_fault", "say_findings", "settings_file"]

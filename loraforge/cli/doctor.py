@@ -9,7 +9,7 @@ from rich.text import Text
 
 from loraforge.advice.checkup import Check
 from loraforge.advice.doctor import examine, gather, is_ready
-from loraforge.cli.common import human, load_settings, result
+from loraforge.cli.common import human, load_settings, printable, result
 from loraforge.errors import EXIT_DONE, MachineError
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "missing": ("✗", "bold red")}
@@ -38,10 +38,14 @@ def _show(checks: list[Check], *, ready: bool) -> None:
     width = max(len(check.name) for check in checks)
     for check in checks:
         mark, style = _MARKS[check.state]
-        console.print(Text.assemble((mark, style), f" {check.name:<{width}}  ", check.message))
+        console.print(Text.assemble((mark, style), f" {check.name:<{width}}  ", _indented(check.message, width + 4)))
         if check.fix:
-            console.print(Text.assemble(" " * (width + 4), ("→ ", "bold"), check.fix))
+            console.print(Text.assemble(" " * (width + 4), ("→ ", "bold"), printable(check.fix)))
     missing = sum(check.state == "missing" for check in checks)
     console.print(
         Text("ready to train" if ready else f"not ready: {missing} missing", "green" if ready else "bold red")
     )
+
+
+def _indented(text: str, columns: int) -> str:
+    return printable(text).replace("\n", "\n" + " " * columns)

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from loraforge.cli.common import human, result, say_findings, settings_file
+from loraforge.cli.common import human, printable, result, say_findings, settings_file
 from loraforge.config.model import Model
 from loraforge.engine.header import HeaderError, read_header
 from loraforge.engine.hub import Remote, T5Precision, download, tokenizer_files, weight_file
@@ -20,6 +20,8 @@ from loraforge.engine.weights import ROLES, Family, Found, Role, download_folder
 from loraforge.errors import EXIT_DONE, MachineError
 from loraforge.findings import Finding
 from loraforge.settings import load
+
+State = Literal["ok", "missing", "faulty"]
 
 # What a broken transfer leaves behind: nothing is lost when the right file takes its place.
 _REPLACEABLE = frozenset({"weights-missing", "weights-empty", "weights-truncated", "weights-not-safetensors"})
@@ -36,7 +38,7 @@ class Entry:
     findings: tuple[Finding, ...]
 
     @property
-    def state(self) -> Literal["ok", "missing", "faulty"]:
+    def state(self) -> State:
         """Whether it serves."""
         if not self.findings:
             return "ok"
@@ -165,20 +167,27 @@ def _show(console: Console, entries: Sequence[Entry], found: Found) -> None:
     for column in ("file", "state", "size", "dtype"):
         table.add_column(column, no_wrap=True, justify="right" if column == "size" else "left")
     table.add_column("path", overflow="fold")
-    colours = {"ok": "green", "missing": "yellow", "faulty": "red"}
     for entry in entries:
-        state = f"[{colours[entry.state]}]{entry.state}[/]"
         size = _gb(entry.size) if entry.size is not None else ""
-        table.add_row(entry.role, state, size, entry.dtype or "", escape(str(entry.path or "")))
-    where = (
-        escape(str(found.tokenizers)) if found.tokenizers else "left to the hub: the engine fetches them on first use"
-    )
-    table.add_row("tokenizers", "[green]ok[/]" if found.tokenizers else "[yellow]missing[/]", "", "", where)
+        table.add_row(entry.role, _state(entry.state), size, entry.dtype or "", _path(entry.path))
+    if found.tokenizers is not None:
+        table.add_row("tokenizers", _state("ok"), "", "", _path(found.tokenizers))
+    else:
+        table.add_row("tokenizers", _state("missing"), "", "", "left to the hub: the engine fetches them on first use")
     console.print(table)
     say_findings(finding for entry in entries for finding in entry.findings)
     if any(entry.state == "missing" for entry in entries):
-        folders = "\n".join(f"  {escape(str(folder))}" for folder in found.looked_in)
-        console.print(f"\nlooked in\n{folders}")
+        console.print(
+            Text.assemble("\nlooked in", *(Text.assemble("\n  ", _path(folder)) for folder in found.looked_in))
+        )
+
+
+def _state(state: State) -> Text:
+    return Text(state, {"ok": "green", "missing": "yellow", "faulty": "red"}[state])
+
+
+def _path(path: Path | None) -> Text:
+    return Text(printable(str(path)) if path is not None else "")
 
 
 def _gb(size: int) -> str:

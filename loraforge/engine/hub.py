@@ -103,15 +103,11 @@ def download(
     """
     # Chosen before the library is imported, when it reads it: plain HTTP resumes to the byte after any interruption.
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
-    try:
-        from huggingface_hub import hf_hub_download, hf_hub_url
-        from huggingface_hub.file_download import get_hf_file_metadata
-        from huggingface_hub.utils import logging as hub_logging
-    except ImportError:
-        raise MachineError(
-            "downloading needs huggingface_hub, which is not installed here",
-            'pip install "loraforge[engine]", or fetch the files with a browser and set their paths under [model]',
-        ) from None
+    _need_library()
+    from huggingface_hub import hf_hub_download, hf_hub_url
+    from huggingface_hub.file_download import get_hf_file_metadata
+    from huggingface_hub.utils import logging as hub_logging
+
     endpoint = environ.get("HF_ENDPOINT") or None
     # Its warnings quote addresses that are signed for the user alone.
     hub_logging.set_verbosity_error()
@@ -127,6 +123,22 @@ def download(
         with _told(file, endpoint):
             file.folder.mkdir(parents=True, exist_ok=True)
             hf_hub_download(file.repository, file.name, local_dir=file.folder, endpoint=endpoint)
+
+
+def _need_library() -> None:
+    """Raise unless huggingface_hub is here, of the generation that the engine pins: later ones fail in other ways."""
+    try:
+        import huggingface_hub
+    except ImportError:
+        what = "huggingface_hub, which is not installed here"
+    else:
+        if huggingface_hub.__version__.startswith("0."):
+            return
+        what = f"huggingface_hub 0.x; {huggingface_hub.__version__} is installed here"
+    raise MachineError(
+        f"downloading needs {what}",
+        'pip install "loraforge[engine]", or fetch the files with a browser and set their paths under [model]',
+    )
 
 
 def _check_space(offers: Mapping[Remote, tuple[int, str]], free: Callable[[Path], int]) -> None:

@@ -139,6 +139,21 @@ def test_fetches_the_four_files_and_both_tokenizers(hub, tmp_path, capsys):
     _nowhere(TOKEN, tmp_path, capsys)
 
 
+def test_a_bar_shows_how_far_it_is(hub, tmp_path, capsys, monkeypatch):
+    """On a terminal the library draws its bar, with what came before an interruption already filled in."""
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # draws it without a terminal too
+    file = weight_file("transformer", "flux-dev", "fp16", tmp_path)
+    hub.files, hub.cut = {f"{file.repository}/{file.name}": b"x" * 10_240}, 1
+    with pytest.raises(MachineError):
+        download([file])
+    assert "100%" not in capsys.readouterr().err
+    download([file])
+    bar = capsys.readouterr().err
+    assert "50%" in bar
+    assert "10.2k/10.2k" in bar
+    assert TOKEN not in bar
+
+
 def test_a_second_call_fetches_nothing(hub, tmp_path):
     """Files that are whole and current are left as they are."""
     file = weight_file("clip_l", "flux-dev", "fp16", tmp_path)
@@ -234,6 +249,13 @@ def test_an_unwritable_folder_is_told(hub, tmp_path):
     with pytest.raises(MachineError, match="can't be written") as caught:
         download([file])
     assert "--dir" in caught.value.hint
+
+
+def test_another_generation_of_the_library_is_refused(tmp_path, monkeypatch):
+    """huggingface_hub 1.x raises other errors than those told plainly here; its version is named."""
+    monkeypatch.setattr("huggingface_hub.__version__", "1.2.0")
+    with pytest.raises(MachineError, match=r"1\.2\.0"):
+        download(tokenizer_files(tmp_path))
 
 
 def test_without_huggingface_hub_the_way_to_install_it_is_told(tmp_path, monkeypatch):
