@@ -1,0 +1,66 @@
+"""The shim finds the weight files as the engine would, and leaves full-size weights alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loraforge.engine import shapes
+from loraforge.engine.shim import Launch, shrink_autoencoder, shrink_text_encoders, shrink_transformer, weight_options
+
+
+def test_weight_options_from_file_and_command_line(tmp_path: Path) -> None:
+    """Tables are flattened, the .toml suffix may be missing, and the command line beats the file."""
+    config = tmp_path / "config.toml"
+    config.write_text('ae = "a"\n[model]\nclip_l = "c"\nt5xxl = "t"\n[training]\nseed = 1\n', "utf-8")
+    found = weight_options(["--config_file", str(tmp_path / "config"), "--clip_l", "other", "--seed", "2"])
+    assert found == {"ae": "a", "clip_l": "other", "t5xxl": "t"}
+
+
+@pytest.mark.parametrize("text", [None, "ae = ", 'ae = ["list"]'])
+def test_a_bad_config_file_is_left_to_the_engine(text: str | None, tmp_path: Path) -> None:
+    """A missing, broken or mistyped file names no weights."""
+    if text is not None:
+        (tmp_path / "config.toml").write_text(text, "utf-8")
+    assert weight_options(["--config_file", str(tmp_path / "config.toml")]) == {}
+
+
+def test_inference_options() -> None:
+    """The engine's inference script names the transformer otherwise."""
+    assert weight_options(["--ckpt_path", "flux.safetensors", "--ae=ae.safetensors"]) == {
+        "ckpt_path": "flux.safetensors",
+        "ae": "ae.safetensors",
+    }
+
+
+def _full_size() -> dict[str, dict[str, tuple[int, ...]]]:
+    layers = {f"text_model.encoder.layers.{index}.mlp.fc1.weight": (3072, 768) for index in range(12)}
+    blocks = {f"encoder.block.{index}.layer.0.SelfAttention.q.weight": (4096, 4096) for index in range(24)}
+    bias = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    return {
+        "clip_l": {"text_model.embeddings.token_embedding.weight": (49408, 768), **layers},
+        "t5xxl": {
+            "shared.weight": (32128, 4096),
+            bias: (32, 64),
+            "encoder.block.0.layer.1.DenseReluDense.wi_0.weight": (10240, 4096),
+            **blocks,
+        },
+        "ae": {"encoder.conv_in.weight": (128, 3, 3, 3)},
+        "pretrained_model_name_or_path": {
+            "img_in.weight": (3072, 64),
+            "double_blocks.0.img_attn.norm.query_norm.scale": (128,),
+            "double_blocks.0.img_mlp.0.weight": (12288, 3072),
+            "vector_in.in_layer.weight": (3072, 768),
+            "txt_in.weight": (3072, 4096),
+        },
+    }
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_full_size_or_unknown_weights_change_nothing(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With FLUX.1's own shapes, or none that are understood, no module of the engine is even imported."""
+    files: dict[str, Any] = _full_size() if known else {}
+    monkeypatch.setattr(shapes, "read_shapes", lambda path: files[str(path)])
+    launch = Launch({name: name for name in _full_size()}, shapes)
+    for adapt in (shrink_transformer, shrink_autoencoder, shrink_text_encoders):
+        adapt(launch)  # the engine is not on the path: an import would fail
