@@ -64,6 +64,16 @@ _PHASES: dict[str, Phase] = {
 }
 
 
+# Said in every sound run of ours: nothing the user could act on.
+_HARMLESS = (
+    "no regularization images",
+    "min_bucket_reso and max_bucket_reso are ignored",
+    "constant_with_warmup will be good",
+    "Failed to load CPU gemm",
+    "A matching Triton is not available",
+)
+
+
 class Parser:
     """Follows one run of the engine.
 
@@ -155,7 +165,7 @@ class Parser:
         english = _english(message)
         shown = english if level == "INFO" else f"{level} {english}"
         events: list[Event] = [Line(shown.strip() if shown.startswith(_CONTINUATION) else shown, stream)]
-        if level == "WARNING":
+        if level == "WARNING" and not english.startswith(_HARMLESS):
             events.append(Problem("warning", english))
         elif level in {"ERROR", "CRITICAL"} or _ARGUMENT_ERROR.match(message):
             events.append(Problem("error", english))
