@@ -1,5 +1,6 @@
 """A remedy as settings: what to set, scale or bound, told as the difference it makes to a job."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -87,9 +88,12 @@ def _rungs(job: Job) -> Iterator[Change]:
         doubled = min(256, job.training.gradient_accumulation * 2)
         yield {"dataset.batch_size": job.dataset.batch_size // 2, "training.gradient_accumulation": doubled}
     if job.launch.processes == 1:
-        yield from ({"memory.blocks_to_swap": rung} for rung in _RUNGS if rung > (memory.blocks_to_swap or 0))
+        for rung in _RUNGS[bisect_right(_RUNGS, memory.blocks_to_swap or 0) :]:
+            yield {"memory.blocks_to_swap": rung}
     sides = job.dataset.resolution if isinstance(job.dataset.resolution, list) else [job.dataset.resolution]
-    yield from ({"dataset.resolution": side} for side in (1024, 768, 512) if side < max(sides))
+    for side in (1024, 768, 512):
+        if side < max(sides):
+            yield {"dataset.resolution": side}
 
 
 def setting_of(job: Job, path: str) -> object:
