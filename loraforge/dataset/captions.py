@@ -111,11 +111,12 @@ def with_trigger(text: str, trigger: str) -> str:
     pattern = trigger_pattern(trigger)
     rest, previous = text, ""
     while rest != previous:  # taking one out may lay bare another: "x!x!" with the trigger "x!"
-        previous, rest = rest, _tidy(pattern.sub(" ", rest))
+        previous, rest = rest, tidy(pattern.sub(" ", rest))
     return f"{trigger}, {rest}" if rest else trigger
 
 
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
+    """Close the gaps that a removed word leaves: one space, no doubled, leading or trailing separators."""
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"\s+(?=[,;:.!?](?:\s|$))", "", text)  # "woman , garden"
     text = re.sub(r"[,;:]+\s*(?=[,;:.!?](?:\s|$)|\s*$)", "", text)  # "woman,, garden" and "woman,."
