@@ -100,13 +100,38 @@ def shrink_text_encoders(launch: Launch) -> None:
         setattr(flux_utils, name, partial(_overridden, getattr(flux_utils, name), dims))
 
 
+def keep_random_state_while_caching(launch: Launch) -> None:
+    """Start training from the same random state whether or not the caches are warm.
+
+    Encoding a picture draws random numbers, so a run and its repetition, which finds the latents cached, would begin
+    with different LoRAs and noise. As it is, both begin as plain sd-scripts does with warm caches.
+    """
+    if "pretrained_model_name_or_path" not in launch.options:
+        return
+    import torch
+    from library import train_util
+
+    cache: Callable[..., None] = train_util.DatasetGroup.new_cache_latents
+
+    def caching(group: Any, *arguments: Any, **named: Any) -> None:
+        with torch.random.fork_rng():
+            cache(group, *arguments, **named)
+
+    train_util.DatasetGroup.new_cache_latents = caching
+
+
 def _overridden(make: Callable[..., Any], dims: dict[str, int], **settings: Any) -> Any:
     return make(**{**settings, **dims})
 
 
 # Applied in this order before the engine's script runs. Each decides for itself whether there is anything to do, and
-# imports the engine's modules only then, so that a run on full-size weights starts as plain sd-scripts does.
-ADAPTATIONS: tuple[Callable[[Launch], None], ...] = (shrink_transformer, shrink_autoencoder, shrink_text_encoders)
+# imports the engine's modules only then.
+ADAPTATIONS: tuple[Callable[[Launch], None], ...] = (
+    shrink_transformer,
+    shrink_autoencoder,
+    shrink_text_encoders,
+    keep_random_state_while_caching,
+)
 
 
 def weight_options(argv: list[str]) -> dict[str, str]:
