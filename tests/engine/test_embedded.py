@@ -1,106 +1,19 @@
 """The embedded engine trains for real on the tiny FLUX: a LoRA as sd-scripts saves it, repeatable to the bit."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
+from bench import EMBEDDED, Bench, python
 from safetensors import safe_open
 
-from loraforge.dataset.synthetic import draw_art_set
-from loraforge.engine import embedded_options, naming
+from loraforge.engine import naming
 from loraforge.engine.locate import EngineHome
-from loraforge.engine.tiny import make_tiny_flux
-from loraforge.engine.weights import Weights
 
 pytestmark = pytest.mark.engine
-
-SCRIPT = Path(embedded_options.__file__).with_name("embedded.py")
-LAUNCH = ["--cpu", "--num_processes", "1", "--num_machines", "1", "--mixed_precision", "bf16", "--dynamo_backend", "no"]
-
-
-class Bench:
-    """A folder with tiny weights and a drawn art set, on which runs are made."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.weights: Weights = make_tiny_flux(folder / "tiny")
-        draw_art_set(folder / "art", count=4, size=128)
-        subset = {"image_dir": str(folder / "art"), "num_repeats": 3, "caption_extension": ".txt"}
-        dataset = {"resolution": 128, "batch_size": 1, "enable_bucket": True, "bucket_no_upscale": False}
-        dataset |= {"min_bucket_reso": 64, "max_bucket_reso": 256}
-        (folder / "dataset.toml").write_text(tomli_w.dumps({"datasets": [dataset | {"subsets": [subset]}]}), "utf-8")
-        (folder / "prompts.txt").write_text("ohwx house --w 64 --h 128 --d 5 --s 2 --g 3.5\n", "utf-8")
-
-    def config(self, name: str, **change: Any) -> Path:
-        """Write the config of a run whose results go to a folder of its own."""
-        weights = self.weights
-        options = {
-            "pretrained_model_name_or_path": str(weights.transformer),
-            "clip_l": str(weights.clip_l),
-            "t5xxl": str(weights.t5xxl),
-            "ae": str(weights.autoencoder),
-            "tokenizer_cache_dir": str(weights.tokenizers),
-            "t5xxl_max_token_length": 48,
-            "dataset_config": str(self.folder / "dataset.toml"),
-            "cache_latents": True,
-            "cache_latents_to_disk": True,
-            "cache_text_encoder_outputs": True,
-            "cache_text_encoder_outputs_to_disk": True,
-            "network_module": "networks.lora_flux",
-            "network_dim": 8,
-            "network_alpha": 4.0,
-            "network_train_unet_only": True,
-            "optimizer_type": "Adafactor",
-            "optimizer_args": ["relative_step=False", "scale_parameter=False", "warmup_init=False"],
-            "learning_rate": 1e-3,
-            "lr_scheduler": "cosine",
-            "lr_warmup_steps": 2,
-            "max_grad_norm": 0.0,
-            "max_train_steps": 6,
-            "seed": 42,
-            "mixed_precision": "bf16",
-            "gradient_checkpointing": True,
-            "timestep_sampling": "flux_shift",
-            "model_prediction_type": "raw",
-            "guidance_scale": 1.0,
-            "sample_prompts": str(self.folder / "prompts.txt"),
-            "sample_every_n_steps": 3,
-            "sample_at_first": True,
-            "save_precision": "bf16",
-            "save_every_n_steps": 2,
-            "save_last_n_steps_state": 2,
-            "save_state": True,
-            "output_dir": str(self.folder / name),
-            "output_name": "art",
-            "metadata_author": "Ada",
-        }
-        path = self.folder / f"{name}.toml"
-        path.write_text(tomli_w.dumps({"all": options | change}), "utf-8")
-        return path
-
-    def run(self, config: Path) -> "subprocess.CompletedProcess[str]":
-        """Run the embedded engine under accelerate, as train does."""
-        return _python("-m", "accelerate.commands.launch", *LAUNCH, str(SCRIPT), "--config_file", str(config))
-
-
-def _python(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "COLUMNS": "400",
-        "NO_COLOR": "1",
-        "PYTHONUTF8": "1",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(SCRIPT.parents[2]),
-    }
-    return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, encoding="utf-8", check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +181,7 @@ def test_other_settings(bench: Bench) -> None:
 def test_refuses_what_it_has_not(bench: Bench) -> None:
     """An option outside its list ends the run with exit code 2, named, before anything is loaded or written."""
     config = bench.config("refused", fp8_base=True, blocks_to_swap=4)
-    done = _python(str(SCRIPT), "--config_file", str(config))
+    done = python(str(EMBEDDED), "--config_file", str(config))
     assert done.returncode == 2
     assert "error: the embedded engine has no option fp8_base" in done.stderr
     assert "error: the embedded engine has no option blocks_to_swap" in done.stderr
@@ -280,8 +193,8 @@ def test_first_step_agrees_with_sd_scripts(bench: Bench, engine_home: EngineHome
     """With equal weights, LoRA, data and seed both engines find the same loss and gradients, but for bf16's noise."""
     script, lora = str(Path(__file__).with_name("first_loss.py")), str(bench.folder / "start.safetensors")
     folder = str(bench.weights.transformer.parent)
-    ours = _json(_python(script, "embedded", folder, lora))
-    theirs = _json(_python(script, "kohya", folder, lora, str(engine_home.path)))
+    ours = _json(python(script, "embedded", folder, lora))
+    theirs = _json(python(script, "kohya", folder, lora, str(engine_home.path)))
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-3)
     assert len(theirs["gradients"]) == 52
     assert ours["gradients"] == pytest.approx(theirs["gradients"], rel=2e-2)

@@ -1,13 +1,21 @@
 """What the embedded engine refuses, it refuses by name and before it loads anything."""
 
+import tomllib
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs import ground
 
-from loraforge.config.job import Job
+from loraforge.config.profiles import PROFILES
 from loraforge.engine.embedded_options import DEFAULTS, REQUIRED, dataset_faults, option_faults
 from loraforge.engine.options import snapshot
 from loraforge.engine.owned import OWNED
+from loraforge.engine.render import render
+from loraforge.presets import names
+from loraforge.run.settle import definite
+from loraforge.settings import load
 
 GIVEN: dict[str, Any] = {
     "pretrained_model_name_or_path": "flux.safetensors",
@@ -38,6 +46,19 @@ def test_accepted() -> None:
     """What a preset renders is taken."""
     assert option_faults(GIVEN) == []
     assert dataset_faults(DATASET) == []
+
+
+@pytest.mark.parametrize(("preset", "profile"), list(product(names(), [profile.name for profile in PROFILES])))
+def test_every_preset_is_taken(preset: str, profile: str) -> None:
+    """Of what presets and memory profiles render, only fp8 and block swapping are beyond the embedded engine."""
+    flags = {"dataset.images": ("test", "/pics"), "memory.profile": ("test", profile)}
+    rendered = render(
+        definite(load(None, preset=preset, flags=flags, cwd=Path.cwd()).job, 20, None), ground(Path("/run"))
+    )
+    flat = {name: value for table in tomllib.loads(rendered.config).values() for name, value in table.items()}
+    beyond = {f"has no option {name}" for name in ("fp8_base", "blocks_to_swap") if name in flat}
+    assert set(option_faults(flat)) == beyond
+    assert dataset_faults(tomllib.loads(rendered.dataset)) == []
 
 
 @pytest.mark.parametrize(
@@ -97,4 +118,3 @@ def test_nothing_that_the_engine_has_not() -> None:
     assert {name: value or None for name, value in defaults.items()} == {
         name: value or None for name, value in DEFAULTS.items()
     }
-    assert Job().engine.kind == "kohya"

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench import SHIM, Bench
 
 from loraforge.engine import shapes
+from loraforge.engine.locate import EngineHome
 from loraforge.engine.shim import Launch, shrink_autoencoder, shrink_text_encoders, shrink_transformer, weight_options
 
 
@@ -64,3 +66,20 @@ def test_full_size_or_unknown_weights_change_nothing(known: bool, monkeypatch: p
     launch = Launch({name: name for name in _full_size()}, shapes)
     for adapt in (shrink_transformer, shrink_autoencoder, shrink_text_encoders):
         adapt(launch)  # the engine is not on the path: an import would fail
+
+
+@pytest.mark.engine
+def test_sd_scripts_trains_the_tiny_flux_and_repeats_itself(tmp_path: Path, engine_home: EngineHome) -> None:
+    """The real engine trains on shrunken weights, started from any folder; warm caches do not change the LoRA."""
+    from safetensors.torch import load_file
+
+    bench, loras = Bench(tmp_path), []
+    for name in ("cold", "warm"):
+        config = bench.config(name, max_data_loader_n_workers=0, sample_at_first=False)
+        done = bench.run(config, SHIM, LORAFORGE_ENGINE_DIR=str(engine_home.path))
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "model saved." in done.stderr
+        state = load_file(tmp_path / name / "art.safetensors")
+        loras.append({name: tensor.float().numpy().tobytes() for name, tensor in state.items()})
+    assert len(loras[0]) == 78
+    assert loras[0] == loras[1]
