@@ -1,0 +1,101 @@
+"""What went wrong and what to change, from a run's own traces or from what its user sees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from loraforge.advice.rules.registry import as_flags
+from loraforge.advice.symptoms import matching, symptoms
+from loraforge.config.job import Job
+from loraforge.engine.failures import Diagnosis, classify
+from loraforge.engine.remedy import Change, setting_of
+from loraforge.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One thing that may be wrong.
+
+    Attributes:
+        code: of the failure or the symptom.
+        title: what is seen.
+        cause: why, likely.
+        fix: what to do, in words.
+        evidence: what tells it: lines of the log as "line 12: text", or the source of the advice.
+        settings: dotted setting -> (the job's value, the proposed one).
+    """
+
+    code: str
+    title: str
+    cause: str
+    fix: str
+    evidence: tuple[str, ...]
+    settings: Mapping[str, tuple[object, object]] = field(default_factory=dict)
+
+    @property
+    def flags(self) -> str:
+        """The `--set` flags that apply the settings; empty when there are none."""
+        return as_flags({path: new for path, (_, new) in self.settings.items()})
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "code": self.code,
+            "title": self.title,
+            "cause": self.cause,
+            "fix": self.fix,
+            "evidence": list(self.evidence),
+            "settings": {path: {"from": old, "to": new} for path, (old, new) in self.settings.items()},
+            "set": self.flags,
+        }
+
+
+def of_run(log_text: str, returncode: int | None, job: Job) -> list[Advice]:
+    """Judge a run by what its engine printed.
+
+    Args:
+        log_text: engine.log.
+        returncode: how the engine ended; None where it was not recorded.
+        job: the run's settings.
+    """
+    return [_of_failure(diagnosis, job) for diagnosis in classify(log_text, returncode, job)]
+
+
+def of_symptom(text: str, job: Job) -> list[Advice]:
+    """Advise on what a user sees.
+
+    Raises:
+        ConfigError: the words fit no known symptom; names them all.
+    """
+    found = matching(text)
+    if not found:
+        known = "; ".join(symptom.says[0] for symptom in symptoms())
+        raise ConfigError(f'--symptom "{text}": fits no symptom that is known', f"say it with words such as: {known}")
+    return [
+        Advice(
+            code=symptom.code,
+            title=symptom.title,
+            cause=cause.cause,
+            fix=cause.fix,
+            evidence=(cause.source,),
+            settings=difference(job, cause.remedy.settings(job)),
+        )
+        for symptom in found
+        for cause in symptom.causes
+    ]
+
+
+def difference(job: Job, change: Change) -> dict[str, tuple[object, object]]:
+    """Pair each changed setting's value in the job with the new one."""
+    return {path: (setting_of(job, path), value) for path, value in change.items()}
+
+
+def _of_failure(diagnosis: Diagnosis, job: Job) -> Advice:
+    evidence = tuple(f"line {item.line}: {item.text}" if item.line else item.text for item in diagnosis.evidence)
+    return Advice(
+        code=diagnosis.code,
+        title=f"The run failed while {diagnosis.phase}",
+        cause=diagnosis.cause,
+        fix=diagnosis.fix,
+        evidence=evidence,
+        settings=difference(job, dict(diagnosis.settings)),
+    )
