@@ -153,7 +153,7 @@ class ChatCaptioner(_TransformersCaptioner):
 
 
 def _check_name(model: str) -> None:
-    if Path(model).expanduser().is_dir():
+    if model and Path(model).expanduser().is_dir():
         return
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith((".", "~")):
         raise ConfigError(
@@ -213,7 +213,11 @@ def _told(model: str, error: Exception) -> ConfigError | MachineError:
             f"{model} is not on this machine and the hub can't be reached",
             "check the network (and HF_HUB_OFFLINE, HTTPS_PROXY), or name a folder that holds the model with --model",
         )
-    if "does not recognize this architecture" in text or "model_type" in text:
+    if "Unrecognized model" in text:
+        return ConfigError(
+            f"{model} has no config.json that names a model", "name the folder that `save_pretrained` wrote"
+        )
+    if "does not recognize this architecture" in text:
         florence = " Florence-2 needs a newer transformers than the engine pins." if "florence" in text.lower() else ""
         return ConfigError(
             f"{model} is of a kind that this transformers does not know.{florence}",
