@@ -37,7 +37,7 @@ class Features:
         frames: number of frames, above 1 when animated.
         transparent: share of pixels that are not opaque, 0 to 1.
         quality: estimated JPEG quality 1 to 100, None for other formats.
-        sharpness, detail_loss, blockiness, borders, occupied, layout, style: see `pixels`; detail_loss is for halving.
+        sharpness, detail_loss, jpeg_step, borders, occupied, layout, style: see `pixels`; detail_loss is for halving.
         hash, mirrored_hash: 64-bit perceptual hashes as hex.
         thumb: 256 grey values as hex.
     """
@@ -54,7 +54,7 @@ class Features:
     quality: int | None
     sharpness: float
     detail_loss: float
-    blockiness: float
+    jpeg_step: float
     borders: tuple[float, float, float, float]
     occupied: float
     layout: list[float]
@@ -166,7 +166,7 @@ def measure(path: Path, digest: str = "") -> Features:
             quality=jpeg_quality(image),
             sharpness=round(pixels.sharpness(patches), 4),
             detail_loss=round(pixels.detail_loss(full_patches, 2), 4),
-            blockiness=round(pixels.blockiness(full_patches), 4),
+            jpeg_step=pixels.jpeg_step(full_patches),
             borders=pixels.borders(straight),
             occupied=round(pixels.occupied(straight), 4),
             layout=pixels.layout(straight),

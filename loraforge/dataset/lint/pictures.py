@@ -4,23 +4,11 @@ from collections.abc import Iterator
 
 from loraforge.dataset.features import Features
 from loraforge.dataset.lint.base import Hit, Scene, Subject, rule
+from loraforge.dataset.lint.judged import is_blurred, is_empty, is_enlarged
 
-# Measured on eight drawn styles: clean pictures reach 0.38 and more, a blur of 3 pixels 0.21 and less.
-_BLURRED = 0.215
-# Clean pictures lose 0.20 and more when halved, pictures enlarged twofold or more 0.17 and less.
-_HALVED = 0.175
-_BLOCKY = 1.6
+_COARSE_STEP = 14
 _POOR_QUALITY = 50
-
-
-def _blurred(features: Features) -> bool:
-    return features.sharpness < _BLURRED
-
-
-def _enlarged(features: Features, scene: Scene) -> bool:
-    """Tell whether real detail ends below the training size; a soft 12-megapixel photo has plenty left."""
-    real = features.size[0] * features.size[1] / 4
-    return features.detail_loss < _HALVED and not _blurred(features) and real < 0.8 * scene.options.area
+_STEP_TIMES_QUALITY = 585  # in libjpeg's tables, below quality 50
 
 
 def _few(found: list[tuple[Subject, Features]], scene: Scene) -> bool:
@@ -65,7 +53,7 @@ def small(scene: Scene) -> Iterator[Hit]:
 )
 def blurred(scene: Scene) -> Iterator[Hit]:
     """Edges wider than any pen."""
-    found = [(subject, features) for subject, features in scene.readable if _blurred(features)]
+    found = [(subject, features) for subject, features in scene.readable if is_blurred(features)]
     if _few(found, scene):
         for subject, features in found:
             width = 1 / max(features.sharpness, 0.02)
@@ -80,7 +68,7 @@ def blurred(scene: Scene) -> Iterator[Hit]:
 )
 def upscaled(scene: Scene) -> Iterator[Hit]:
     """No more detail than at half the size."""
-    found = [(subject, features) for subject, features in scene.readable if _enlarged(features, scene)]
+    found = [(subject, features) for subject, features in scene.readable if is_enlarged(features, scene)]
     if _few(found, scene):
         for subject, features in found:
             width, height = (side // 2 for side in features.size)
@@ -96,7 +84,7 @@ def upscaled(scene: Scene) -> Iterator[Hit]:
 )
 def soft_set(scene: Scene) -> Iterator[Hit]:
     """Softness that most share."""
-    soft = [pair for pair in scene.readable if _blurred(pair[1]) or _enlarged(pair[1], scene)]
+    soft = [pair for pair in scene.readable if is_blurred(pair[1]) or is_enlarged(pair[1], scene)]
     if not _few(soft, scene):
         names = tuple(subject.name for subject, _ in soft)
         yield Hit(names, f"{len(soft)} of {len(scene.readable)} pictures are soft at training size")
@@ -113,8 +101,9 @@ def jpeg_artefacts(scene: Scene) -> Iterator[Hit]:
     for subject, features in scene.readable:
         if features.quality is not None and features.quality < _POOR_QUALITY:
             yield Hit((subject.name,), f"it was saved at JPEG quality {features.quality} or so")
-        elif features.blockiness > _BLOCKY and not _enlarged(features, scene):
-            yield Hit((subject.name,), "the 8×8 blocks of strong JPEG compression show")
+        elif features.jpeg_step >= _COARSE_STEP:
+            before = round(_STEP_TIMES_QUALITY / features.jpeg_step)
+            yield Hit((subject.name,), f"it was once saved at JPEG quality {before} or so, and the damage stays")
 
 
 @rule(
@@ -142,5 +131,5 @@ def framed(scene: Scene) -> Iterator[Hit]:
 def near_empty(scene: Scene) -> Iterator[Hit]:
     """Less than 2% differs from one colour."""
     for subject, features in scene.readable:
-        if features.occupied < 0.02:
+        if is_empty(features):
             yield Hit((subject.name,), f"{1 - features.occupied:.1%} of it is one colour")

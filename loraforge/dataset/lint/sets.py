@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from loraforge.dataset.lint.base import Hit, Scene, joined, rule
+from loraforge.dataset.lint.judged import is_empty, is_soft
 from loraforge.dataset.similarity import Print, duplicate_groups, outliers, outliers_in_embedding, shared_composition
 
 _FEW, _MANY, _FAR_TOO_MANY = 15, 30, 100
@@ -50,7 +51,7 @@ def exact_duplicates(scene: Scene) -> Iterator[Hit]:
         same[features.digest].append(subject.name)
     for names in same.values():
         if len(names) > 1:
-            yield Hit(tuple(names), f"{len(names)} files are the same, byte for byte")
+            yield Hit(tuple(names), f"the same file {len(names)} times: {joined(names)}")
 
 
 @rule(
@@ -66,12 +67,12 @@ def near_duplicates(scene: Scene) -> Iterator[Hit]:
     prints = [
         Print(int(features.hash, 16), int(features.mirrored_hash, 16), bytes.fromhex(features.thumb))
         for _, features in unlike
-        if features.occupied > 0.02  # nearly empty pictures are all alike; another rule names them
+        if not is_empty(features)  # nearly empty pictures are all alike; another rule names them
     ]
-    named = [subject.name for subject, features in unlike if features.occupied > 0.02]
+    named = [subject.name for subject, features in unlike if not is_empty(features)]
     for group in duplicate_groups(prints):
         names = tuple(named[index] for index in group)
-        yield Hit(names, f"{len(names)} files show the same picture")
+        yield Hit(names, f"the same picture {len(names)} times: {joined(names)}")
 
 
 @rule(
@@ -101,19 +102,16 @@ def style_outliers(scene: Scene) -> Iterator[Hit]:
     if pairs and all(subject.embedding is not None for subject, _ in pairs):
         far = outliers_in_embedding([subject.embedding for subject, _ in pairs])
     else:
-        # A blurred or enlarged picture has another grain for a reason that its own rule names.
-        pairs = [pair for pair in pairs if pair[1].detail_loss >= 0.175 or _set_is_soft(scene)]
+        # A soft or empty picture has another grain for a reason that its own rule names.
+        sharp = [pair for pair in pairs if not is_soft(pair[1])]
+        pairs = sharp if len(sharp) * 2 > len(pairs) else pairs
+        pairs = [pair for pair in pairs if not is_empty(pair[1])]
         far = outliers([features.style for _, features in pairs])
     names = tuple(pairs[index][0].name for index, _ in far)
     if names:
         looks = "look" if len(names) > 1 else "looks"
         message = f"{len(names)} of {len(pairs)} pictures {looks} like another hand: {joined(names)}"
         yield Hit(names, message)
-
-
-def _set_is_soft(scene: Scene) -> bool:
-    losses = sorted(features.detail_loss for _, features in scene.readable)
-    return bool(losses) and losses[len(losses) // 2] < 0.175
 
 
 @rule(

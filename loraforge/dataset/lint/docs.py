@@ -1,0 +1,38 @@
+"""docs/lint.md, written from the registry: python -m loraforge.dataset.lint.docs > docs/lint.md."""
+
+import sys
+
+from loraforge.dataset.lint import RULES
+from loraforge.dataset.lint.base import Rule
+
+_FAMILIES = {
+    "files": "Files",
+    "sets": "The set",
+    "pictures": "Pictures",
+    "captions": "Caption files and the trigger",
+    "wording": "Wording of captions",
+    "buckets": "Buckets",
+    "text": "Text in pictures",
+}
+
+
+def markdown() -> str:
+    """Return the documentation of every rule."""
+    parts = [
+        "# What lint looks for",
+        "`loraforge lint DIR` and `loraforge check` judge pictures and captions by these rules. Codes are stable. An "
+        "error stops a run, a warning does not, an info is advice. Nothing in the folder is ever changed.",
+    ]
+    for family, title in _FAMILIES.items():
+        parts.append(f"## {title}")
+        parts += [_section(rule) for rule in RULES.values() if rule.family == family]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(rule: Rule) -> str:
+    what = (rule.look.__doc__ or "").strip()
+    return f"### `{rule.code}` ({rule.severity})\n\n{what} {rule.reason}\n\n→ {rule.fix}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
