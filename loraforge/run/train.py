@@ -111,7 +111,9 @@ def train(
     with contextlib.suppress(OSError):  # a full disk must not hide how the run ended
         harvest(plan.folder.dataset, store(plan))
     outcome = judge(plan, ending)
-    _write_state(plan, outcome.status, outcome.cause, began=began, ended=now(), step=ending.last_step)
+    _write_state(
+        plan, outcome.status, outcome.cause, began=began, ended=now(), step=ending.last_step, code=ending.returncode
+    )
     return outcome
 
 
@@ -155,7 +157,16 @@ def _resumed_step(plan: RunPlan) -> int:
     return int(json.loads((plan.resume / "train_state.json").read_text(encoding="utf-8"))["current_step"])
 
 
-def _write_state(plan: RunPlan, status: str, cause: str, *, began: datetime, ended: datetime | None, step: int) -> None:
+def _write_state(
+    plan: RunPlan,
+    status: str,
+    cause: str,
+    *,
+    began: datetime,
+    ended: datetime | None,
+    step: int,
+    code: int | None = None,
+) -> None:
     state = {
         "status": status,
         "cause": cause,
@@ -165,6 +176,7 @@ def _write_state(plan: RunPlan, status: str, cause: str, *, began: datetime, end
         "began": began.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds") if ended else None,
         "pid": os.getpid(),
+        "returncode": code,
     }
     with contextlib.suppress(OSError):
         replace_bytes(plan.folder.state, (json.dumps(state, indent=1) + "\n").encode())
