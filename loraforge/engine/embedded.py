@@ -38,6 +38,7 @@ from loraforge.engine.embedded_flux import TextEncoders, add_lora, draw, flow_lo
 from loraforge.engine.embedded_options import DEFAULTS, OPTIMIZERS, dataset_faults, option_faults, read_flat
 from loraforge.engine.embedded_output import make_metadata, save_lora
 from loraforge.engine.shapes import read_shapes, transformer_dims
+from loraforge.errors import LoraforgeError
 
 log = logging.getLogger("embedded")
 
@@ -114,24 +115,30 @@ class Trainer:
             refuse(["trains on one process"])
         print(f"accelerator device: {self.accelerator.device}")
         self.model = load_transformer(Path(args.pretrained_model_name_or_path), self.dtype)
-        text = TextEncoders(args, tokens, self.dtype)
         self.autoencoder = load_autoencoder(Path(args.ae), self.dtype)
         self.prompts = read_prompts(args.sample_prompts)
+        self.encode(tokens)
+        self.prepare()
+
+    def encode(self, tokens: int) -> None:
+        """Fill both caches and encode the prompts; the text encoders are gone again before training."""
+        text = TextEncoders(self.args, tokens, self.dtype)
         with self.accelerator.autocast():
-            fill_caches(self.entries, self.autoencoder, text, args, self.accelerator.device)
+            fill_caches(self.entries, self.autoencoder, text, self.args, self.accelerator.device)
             if self.prompts:
-                log.info("cache Text Encoder outputs for sample prompt: %s", args.sample_prompts)
+                log.info("cache Text Encoder outputs for sample prompt: %s", self.args.sample_prompts)
             for prompt in self.prompts:
                 log.info("cache Text Encoder outputs for prompt: %s", prompt.text)
                 prompt.encoded = text(prompt.text)
-        self.prepare()
+        del text
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def prepare(self) -> None:
         """Make the LoRA, its optimizer and its schedule, and go on from a saved state where one is named."""
         args = self.args
-        set_seed(
-            args.seed
-        )  # encoding drew random numbers unless the caches were warm; the LoRA must not depend on that
+        # Encoding drew random numbers unless the caches were warm, and the LoRA must not depend on that.
+        set_seed(args.seed)
         print("import network module:", args.network_module)
         log.info("create LoRA network. base dim (rank): %s, alpha: %s", args.network_dim, args.network_alpha)
         targets = args.network_args[0].partition("=")[2] if args.network_args else "all"
@@ -172,18 +179,18 @@ class Trainer:
         """Run the loop and save the LoRA."""
         args, accelerator = self.args, self.accelerator
         self.output.mkdir(parents=True, exist_ok=True)
-        self.sample(0)
-        step, position, losses = self.first, 0, dict[int, float]()
+        step, losses = self.first, dict[int, float]()
+        done = self.first * args.gradient_accumulation_steps
+        if not done:
+            self.sample(0)
         bar = tqdm(range(args.max_train_steps - step), smoothing=0, desc="steps")
-        for epoch in range(self.epochs):
+        for epoch in range(done // len(self.epoch), self.epochs):
             print(f"\nepoch {epoch + 1}/{self.epochs}\n", flush=True)
             self.metadata["ss_epoch"] = str(epoch + 1)
             # The order depends on seed and epoch alone, so a resumed run meets the pictures that it would have met.
-            for at, batch in enumerate(
-                batches_of(self.entries, self.repeats, self.batch_size, random.Random(f"{args.seed} {epoch}"))  # noqa: S311
-            ):
-                position += 1
-                if position <= self.first * args.gradient_accumulation_steps or step >= args.max_train_steps:
+            order = random.Random(f"{args.seed} {epoch}")  # noqa: S311
+            for at, batch in enumerate(batches_of(self.entries, self.repeats, self.batch_size, order)):
+                if epoch * len(self.epoch) + at < done or step >= args.max_train_steps:
                     continue
                 losses[at] = self.learn(batch)
                 if accelerator.sync_gradients:
@@ -222,7 +229,7 @@ class Trainer:
         log.info("generating sample images at step / サンプル画像生成 ステップ: %d", step)
         folder = self.output / "sample"
         folder.mkdir(parents=True, exist_ok=True)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
             for index, prompt in enumerate(self.prompts):
                 log.info("prompt: %s", prompt.text)
                 pixels = draw(self.model, self.autoencoder, prompt, prompt.encoded, self.accelerator)
@@ -267,13 +274,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--config_file", type=Path, required=True)
     path: Path = parser.parse_args().config_file
-    given = read_flat(path)
-    refuse(option_faults(given))
-    refuse(dataset_faults(tomllib.loads(Path(given["dataset_config"]).read_text(encoding="utf-8"))))
+    try:
+        given = read_flat(path)
+        refuse(option_faults(given))
+        refuse(dataset_faults(tomllib.loads(Path(given["dataset_config"]).read_text(encoding="utf-8"))))
+    except (OSError, ValueError) as error:
+        refuse([f"can't read its settings: {error}"])
     handler = RichHandler(console=Console(stderr=True))
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%Y-%m-%d %H:%M:%S", handlers=[handler])
     log.info("Loading settings from %s...", path)
-    Trainer(SimpleNamespace(**{**DEFAULTS, **given})).train()
+    try:
+        Trainer(SimpleNamespace(**{**DEFAULTS, **given})).train()
+    except LoraforgeError as error:
+        log.error(error.message)  # noqa: TRY400  # the user's fault to mend, no traceback
+        raise SystemExit(error.exit_code) from None
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def keep_random_state_while_caching(launch: Launch) -> None:
     cache: Callable[..., None] = train_util.DatasetGroup.new_cache_latents
 
     def caching(group: Any, *arguments: Any, **named: Any) -> None:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
             cache(group, *arguments, **named)
 
     train_util.DatasetGroup.new_cache_latents = caching
