@@ -12,7 +12,7 @@ from loraforge.captioning.captioner import Captioner
 from loraforge.captioning.sparse import sparse, without_style
 from loraforge.dataset.caption_history import CaptionHistory
 from loraforge.dataset.captions import caption_path, with_trigger
-from loraforge.dataset.images import PictureError, list_pictures, load_rgb
+from loraforge.dataset.images import PictureError, list_pictures, opened, to_rgb, upright
 from loraforge.errors import DatasetError, LoraforgeError, MachineError
 
 Density = Literal["sparse", "dense"]
@@ -186,6 +186,8 @@ def _described(loaded: dict[Path, Image.Image], captioner: Captioner, faults: di
 
 
 def _shrunk(path: Path, side: int) -> Image.Image:
-    image = load_rgb(path)
-    image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    return image
+    with opened(path) as image:
+        image.draft(image.mode, (side, side))  # a JPEG is decoded at a fraction of its size: several times faster
+        picture = upright(to_rgb(image))
+        picture.thumbnail((side, side), Image.Resampling.BICUBIC)
+        return picture
