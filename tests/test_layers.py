@@ -13,10 +13,10 @@ LEVELS = {
     "findings": 0,
     "config": 1,
     "toml_file": 1,
-    "engine": 2,
     "dataset": 2,
+    "engine": 3,  # above dataset: the embedded engine reads pictures and buckets as the checks do
     "captioning": 3,
-    "trigger": 3,
+    "trigger": 4,
     "machine": 2,
     "presets": 3,
     "settings": 4,
