@@ -1,0 +1,10 @@
+"""The embedded engine, end to end, on tiny weights."""
+
+import pytest
+
+from end_to_end import EndToEnd
+
+
+@pytest.mark.engine
+class TestEmbedded(EndToEnd):
+    kind = "embedded"

@@ -1,0 +1,10 @@
+"""sd-scripts, end to end, on tiny weights."""
+
+import pytest
+
+from end_to_end import EndToEnd
+
+
+@pytest.mark.engine
+class TestKohya(EndToEnd):
+    kind = "kohya"
