@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dataset"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from make_sets import STYLES, TRIGGER, blurred, draw, enlarged, framed, make_set, one_composition, signed
 

@@ -3,9 +3,7 @@ import os
 import random
 import subprocess
 import sys
-from pathlib import Path
 
-import platformdirs
 import pytest
 
 from loraforge.config.dataset import Buckets
@@ -34,18 +32,6 @@ json.dump(answers, sys.stdout)
 """
 
 
-def _engine() -> Path:
-    root = Path(__file__).parents[2]
-    for folder in (
-        os.environ.get("LORAFORGE_ENGINE", ""),
-        root / "vendor" / "sd-scripts",
-        platformdirs.user_cache_path("loraforge") / "sd-scripts",
-    ):
-        if folder and (Path(folder) / "library" / "train_util.py").is_file():
-            return Path(folder)
-    pytest.skip("no sd-scripts here: fill vendor/sd-scripts (git submodule update --init) or set LORAFORGE_ENGINE")
-
-
 def _cases() -> list[dict]:
     rng = random.Random(7)  # noqa: S311  # test data
     cases = []
@@ -64,12 +50,12 @@ def _cases() -> list[dict]:
 
 
 @pytest.mark.engine
-def test_equals_the_engine():
+def test_equals_the_engine(engine_home):
     """Bucket, resized size and table are those of the engine's own BucketManager on some 4,000 random sizes."""
     cases = _cases()
     done = subprocess.run(
         [sys.executable, "-c", ENGINE_CHILD],
-        cwd=_engine(),
+        cwd=engine_home.path,
         input=json.dumps(cases),
         capture_output=True,
         text=True,

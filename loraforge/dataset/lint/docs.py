@@ -18,11 +18,11 @@ _FAMILIES = {
 
 def markdown() -> str:
     """Return the documentation of every rule."""
-    parts = [
-        "# What lint looks for",
+    head = (
         "`loraforge lint DIR` and `loraforge check` judge pictures and captions by these rules. Codes are stable. An "
-        "error stops a run, a warning does not, an info is advice. Nothing in the folder is ever changed.",
-    ]
+        "error stops a run, a warning does not, an info is advice. Nothing in the folder is ever changed."
+    )
+    parts = ["# What lint looks for", head]
     for family, title in _FAMILIES.items():
         parts.append(f"## {title}")
         parts += [_section(rule) for rule in RULES.values() if rule.family == family]

@@ -9,6 +9,7 @@ from loraforge.dataset.captions import trigger_pattern
 from loraforge.dataset.lint.base import Hit, Scene, Subject, joined, rule, shown
 
 _SPARSE_WORDS = 5
+_HEADED = 6
 _CLIP_TOKENS = 75  # CLIP reads 77, two of which mark beginning and end
 _TOKENS_A_WORD = 1.35  # English prose, either tokenizer; only used where no tokenizer is at hand
 _STOP_WORDS = frozenset({
@@ -20,9 +21,13 @@ _STOP_WORDS = frozenset({
 
 def _captioned(scene: Scene) -> list[tuple[Subject, str]]:
     """Return pictures with a caption and what it says beside the trigger."""
-    trigger = scene.options.trigger
-    pattern = trigger_pattern(trigger) if trigger else None
     pairs = [(subject, subject.caption.text) for subject in scene.subjects if subject.caption.text]
+    trigger = scene.options.trigger
+    if trigger is None:
+        # Nobody named it, but a word that heads every caption with a comma behind it is one.
+        heads = {text.partition(",")[0].strip() for _, text in pairs}
+        trigger = heads.pop() if len(heads) == 1 and len(pairs) >= _HEADED else None
+    pattern = trigger_pattern(trigger) if trigger else None
     return [(subject, pattern.sub(" ", text) if pattern else text) for subject, text in pairs]
 
 
