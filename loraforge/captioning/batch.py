@@ -181,13 +181,14 @@ def _described(loaded: dict[Path, Image.Image], captioner: Captioner, faults: di
         except LoraforgeError:
             raise
         except Exception as error:  # noqa: BLE001  # as above
-            faults[path] = f"{captioner.name} fails on it: {error}"
+            faults[path] = f"{captioner.name} fails on it: {error or type(error).__name__}"
     return texts
 
 
 def _shrunk(path: Path, side: int) -> Image.Image:
     with opened(path) as image:
         image.draft(image.mode, (side, side))  # a JPEG is decoded at a fraction of its size: several times faster
+        image.load()
         picture = upright(to_rgb(image))
         picture.thumbnail((side, side), Image.Resampling.BICUBIC)
         return picture

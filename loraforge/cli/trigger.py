@@ -40,7 +40,8 @@ def trigger(
     if json:
         result(jsonlib.dumps(_document(word, found, findings, words), indent=2))
     else:
-        human().print(_table(word, found))
+        if found.present:
+            human().print(_table(word, found))
         say_findings(findings)
         if words:
             human().print("Words that are free" + (":" if found.present else ", by their spelling alone:"))

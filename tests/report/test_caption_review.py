@@ -1,6 +1,8 @@
 """The review page."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 from PIL import Image
@@ -42,3 +44,27 @@ def test_faults_are_told(tmp_path):
         write_review(tmp_path / "none", tmp_path / "page.html")
     with pytest.raises(ConfigError, match="can't be written"):
         write_review(tmp_path, tmp_path / "none" / "page.html")
+
+
+@pytest.mark.browser
+@pytest.mark.spawns
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+def test_a_browser_shows_captions_and_runs_none(tmp_path):
+    """Chromium draws every card, and a hostile caption stays text."""
+    for name, text in {
+        "a": "zxq, woman",
+        "b": "<script>document.title='hacked'</script>",
+        "c": '"><svg onload=1>',
+    }.items():
+        Image.new("RGB", (40, 20), "red").save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(text)
+    page = tmp_path / "page.html"
+    write_review(tmp_path, page, "zxq")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    seen = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=90
+    )
+    assert seen.stdout.count("<figure") == 3
+    assert "<title>Captions of" in seen.stdout
+    assert "&lt;script&gt;document.title='hacked'" in seen.stdout
+    assert "<svg" not in seen.stdout
