@@ -181,7 +181,7 @@ def _described(loaded: dict[Path, Image.Image], captioner: Captioner, faults: di
         except LoraforgeError:
             raise
         except Exception as error:  # noqa: BLE001  # as above
-            faults[path] = f"{captioner.name} fails on it: {error or type(error).__name__}"
+            faults[path] = f"{captioner.name} fails on it: {str(error) or type(error).__name__}"
     return texts
 
 

@@ -1,9 +1,10 @@
 """Read an English caption into subject, action, places and looks, by closed word lists alone."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from loraforge.captioning import words as w
+from loraforge.captioning.clause import Clause, Noun, Place, singular
 
 _TOKEN = re.compile(r"[^\W_][\w'’\-]*|[,;.]")
 _REWRITES = [(re.compile(rf"\b{re.escape(phrase)}\b"), word) for phrase, word in w.REWRITES]
@@ -15,88 +16,6 @@ _MOST_NOUNS = 3
 _AIMING = frozenset({"looking", "staring", "gazing", "pointing", "howling", "barking", "shooting", "aiming", "waving"})
 # So many nouns in a row are no English compound: a language or jargon these lists don't know.
 _TOO_MANY_NOUNS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Noun:
-    """A noun with what surrounds it: `two` `small` `coffee cups` of ..."""
-
-    nouns: tuple[str, ...]
-    adjectives: tuple[str, ...] = ()
-    trailing: str = ""
-    count: str = ""
-    of: "Noun | None" = None
-
-    @property
-    def last(self) -> str:
-        """The head word."""
-        return self.nouns[-1]
-
-    def text(self) -> str:
-        """Count, compound and what it is made of or holds."""
-        of = f" of {self.of.head()}" if self.of else ""
-        return self.head() + of
-
-    def head(self) -> str:
-        """Count and compound only."""
-        words = " ".join(self.nouns).replace("_", " ")
-        return f"{self.count} {words}" if self.count else words
-
-    def described(self) -> str:
-        """With the nearest adjective that says something."""
-        telling = [adjective for adjective in self.adjectives if adjective not in w.PRAISE]
-        words = f"{telling[-1]} {self.text()}" if telling and not self.count else self.text()
-        return f"{words} {self.trailing}" if self.trailing else words
-
-    def is_place(self) -> bool:
-        """Tell whether one could be there."""
-        word = self.last.rpartition("_")[2]
-        return singular(word) in w.PLACES or word in w.PLACES
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Something a preposition, a comma or a verb leads to."""
-
-    preposition: str
-    noun: Noun
-
-    def text(self) -> str:
-        """The whole phrase; the preposition "," gives ", noun"."""
-        return f"{self.preposition} {self.noun.text()}"
-
-    def head(self) -> str:
-        """The phrase with the head word only."""
-        return f"{self.preposition} {self.noun.last.replace('_', ' ')}"
-
-    def listed(self) -> str:
-        """The head word after a comma, which saves a word."""
-        return f", {self.noun.last.replace('_', ' ')}"
-
-
-@dataclass(slots=True)
-class Clause:
-    """What a caption says, sorted."""
-
-    subject: Noun | None = None
-    partners: list[Noun] = field(default_factory=list)  # "and a dog"
-    action: Place | None = None  # "eating bamboo", the verb in place of a preposition
-    places: list[Place] = field(default_factory=list)
-    scenery: list[Noun] = field(default_factory=list)  # what "with" adds to a landscape
-    tags: list[Noun] = field(default_factory=list)  # nouns of a comma-separated list
-    companions: list[Place] = field(default_factory=list)  # "with a hat"
-    incidentals: list[Place] = field(default_factory=list)  # "holding a sword"
-    looks: list[Place] = field(default_factory=list)  # "in a suit"
-    verbs: list[str] = field(default_factory=list)  # "running"
-
-
-def singular(word: str) -> str:
-    """Undo a plain English plural."""
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "sses", "xes")):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
 
 
 def read_clause(text: str) -> Clause:
@@ -176,7 +95,7 @@ class _Reader:
             self.place(word)
         elif _is_verb(word):
             self.verb(word)
-        elif word in {",", ";"} and (noun := self.noun()) is not None:
+        elif word in {",", ";"} and not _is_verb(self.peek()) and (noun := self.noun()) is not None:
             self.clause.tags.append(noun)
 
     def companion(self) -> None:
@@ -206,7 +125,8 @@ class _Reader:
         if self.places_companion(preposition, noun):
             return
         if preposition in w.PATHS:
-            preposition = "on" if singular(noun.last) in w.ON_PLACES or noun.last in w.ON_PLACES else "in"
+            on = singular(noun.last) in w.ON_PLACES or noun.last in w.ON_PLACES
+            preposition = "on" if on or (preposition in w.SLOPES and not noun.is_place()) else "in"
         self.clause.places.append(Place(preposition, noun))
 
     def places_companion(self, preposition: str, noun: Noun) -> bool:

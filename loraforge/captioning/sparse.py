@@ -7,7 +7,8 @@ model and no statistics: a small grammar over the vocabulary in words.py, so equ
 from collections.abc import Iterator
 
 from loraforge.captioning import words as w
-from loraforge.captioning.grammar import Clause, Place, read_clause
+from loraforge.captioning.clause import Clause, Place
+from loraforge.captioning.grammar import read_clause
 from loraforge.captioning.style import STYLE_WORDS, style_words_in, without_style
 
 __all__ = ["STYLE_WORDS", "sparse", "style_words_in", "without_style"]

@@ -34,7 +34,8 @@ ADJECTIVES = _words(
     " thin thick fat slim chubby muscular new ancient modern antique vintage retro rustic medieval traditional elegant"
     " fancy cute pretty handsome lovely adorable ugly scary spooky eerie creepy strange weird funny happy sad angry"
     " lone lonely single solitary empty full open closed busy quiet calm serene peaceful tranquil cozy warm cold hot"
-    " cool wet dry clean dirty messy bare lush dense deep shallow high low steep flat round square curved tiled"
+    " cool wet dry clean dirty messy bare lush overgrown abandoned"
+    " dense deep shallow high low steep flat round square curved tiled"
     " bright dark light dim pale vivid soft hard rough smooth sharp blurry clear foggy misty rainy snowy sunny cloudy"
     " stormy windy starry moonlit sunlit icy frozen sandy rocky grassy leafy mossy dusty muddy rusty smoky shiny"
     " glossy furry fluffy hairy curly straight wavy blond blonde brunette bald bearded barefoot nude naked"
@@ -50,7 +51,8 @@ ADJECTIVES = _words(
     " red orange yellow green blue purple pink brown black white grey gray golden gold silver beige teal turquoise"
     " violet crimson scarlet colorful colourful multicolored monochrome neon pastel dark-haired reddish"
     # materials
-    " wooden wood stone brick metal glass iron steel bronze marble concrete leather plastic paper straw clay porcelain"
+    " wooden wood stone brick metal glass iron steel bronze marble concrete leather plastic paper straw clay"
+    " porcelain cobblestone"
     # origins
     " japanese chinese korean asian african american european french italian english british german russian indian"
     " arabic arab egyptian greek roman mexican spanish dutch viking victorian"
@@ -104,6 +106,7 @@ DEEDS = {
     "drives": "driving", "cooks": "cooking", "feeds": "feeding", "chases": "chasing", "catches": "catching",
     "fights": "fighting", "hugs": "hugging", "kisses": "kissing", "crosses": "crossing", "pulls": "pulling",
     "pushes": "pushing", "throws": "throwing", "writes": "writing", "watches": "watching", "sells": "selling",
+    "breathes": "breathing", "carves": "carving", "hunts": "hunting",
 }  # fmt: skip
 
 PREPOSITIONS = _words(
@@ -115,6 +118,7 @@ PREPOSITIONS = _words(
 NOT_PLACING = _words("to for without off from")
 # Ways through a place become being at it, since the verb of motion is dropped.
 PATHS = _words("through down across into onto up past throughout toward towards")
+SLOPES = _words("down up onto across")  # "down a ramp"
 ON_PLACES = _words(
     "street streets road roads bridge path trail track tracks railroad highway stage roof beach hill hillside mountain"
     " lake river water sea floor field-path sidewalk runway stairs steps staircase ice boardwalk pier lawn alley-way"
