@@ -1,0 +1,28 @@
+"""fluxgym's output folder: train.sh, or train.bat, beside dataset.toml and sample_prompts.txt."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from loraforge.advice.importer import kohya_toml
+from loraforge.errors import ConfigError
+
+_SCRIPTS = ("train.sh", "train.bat", "train.ps1")
+_DATASET = re.compile(r"^[ \t]*\[(?:general|\[datasets\])\][ \t]*$", re.MULTILINE)
+
+
+def script_of(folder: Path) -> Path | None:
+    """Return the training script of a fluxgym folder; None where it is another folder."""
+    return next((folder / name for name in _SCRIPTS if (folder / name).is_file()), None)
+
+
+def split_dataset(text: str) -> tuple[str, dict[str, Any] | None]:
+    """Split a script from a dataset.toml that was pasted below it."""
+    match = _DATASET.search(text)
+    if match is None:
+        return text, None
+    try:
+        values, _ = kohya_toml.parse(text[match.start() :], "the text")
+    except ConfigError:
+        return text, None
+    return text[: match.start()], values

@@ -1,0 +1,98 @@
+"""Pasted shell text becomes the commands its author meant."""
+
+import time
+
+import pytest
+
+from loraforge.advice.importer.clean import cleaned
+from loraforge.advice.importer.shell import parse
+
+
+def codes(text: str) -> tuple[list[list[str]], set[str]]:
+    """Return the commands of a text and the codes of its faults."""
+    clean, findings = cleaned(text)
+    script = parse(clean)
+    return script.commands, {finding.code for finding in [*findings, *script.findings]}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "faults"),
+    [
+        ("launch --a 1 \\\n  --b 2", ["launch", "--a", "1", "--b", "2"], set()),
+        ("launch --a 1 `\n  --b 2", ["launch", "--a", "1", "--b", "2"], set()),
+        ("launch --a 1 ^\n  --b 2", ["launch", "--a", "1", "--b", "2"], set()),
+        ("launch --a 1 \\  # why\n  --b 2", ["launch", "--a", "1", "--b", "2"], {"comment-after-continuation"}),
+        ("launch \\\n# why\n  --b 2", ["launch", "--b", "2"], {"comment-inside-command"}),
+        ("launch --a \\ \n  --b 2", ["launch", "--a", "--b", "2"], {"space-after-continuation"}),
+        ("launch --a \\ --b 2", ["launch", "--a", "--b", "2"], {"space-after-continuation"}),
+        ("launch --a\n  --b 2", ["launch", "--a", "--b", "2"], {"missing-continuation"}),
+        ("launch --a # why\n  --b 2", ["launch", "--a", "--b", "2"], {"missing-continuation"}),
+        ("launch --a ^\n --b \\\n --c", ["launch", "--a", "--b", "--c"], {"foreign-continuation"}),
+        ("launch --a “x y”", ["launch", "--a", "x y"], {"smart-quotes"}),
+        ("launch —a 1 –-b 2", ["launch", "--a", "1", "--b", "2"], {"typographic-dash"}),
+        ("launch --a &quot;x&quot;<br>", ["launch", "--a", "x"], {"html-entities"}),
+        ("$ launch --a 1", ["launch", "--a", "1"], {"shell-prompt"}),
+        ("PS C:\\x> launch --a 1", ["launch", "--a", "1"], {"shell-prompt"}),
+        ("(venv) me@host:~/x$ launch --a 1", ["launch", "--a", "1"], {"shell-prompt"}),
+        ("!launch --a 1", ["launch", "--a", "1"], {"shell-prompt"}),
+        ('launch --a "x --b 2', ["launch", "--a", "x", "--b", "2"], {"unclosed-quote"}),
+        ("launch --a C:\\x\\y", ["launch", "--a", "C:\\x\\y"], {"windows-path-in-bash"}),
+        ('launch --a "C:\\x\\" --b', ["launch", "--a", "C:\\x\\", "--b"], set()),
+        ("launch --a $X", ["launch", "--a", "$X"], {"unset-variable"}),
+        ("launch --a x\\ y", ["launch", "--a", "x y"], set()),
+        ("```bash\nlaunch --a 1\n```", ["launch", "--a", "1"], set()),
+        ('["launch", "--a", "1"]', ["launch", "--a", "1"], set()),
+        ("launch --a 1 > log.txt 2>&1", ["launch", "--a", "1"], set()),
+        ("launch --a <your path>", ["launch", "--a", "path"], set()),
+        ("launch --a <path>", ["launch", "--a", "<path>"], set()),
+        ("launch --a 'x'\"y\"z", ["launch", "--a", "xyz"], set()),
+        ('launch --a ""', ["launch", "--a", ""], set()),
+    ],
+)
+def test_a_command_is_what_its_author_meant(text: str, words: list[str], faults: set[str]) -> None:
+    """Faults are mended and named."""
+    commands, found = codes(text)
+    assert commands[-1] == words
+    assert found == faults
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'M="/models/x"\nlaunch --a $M',
+        "export M=/models/x\nlaunch --a ${M}",
+        "set M=/models/x\r\nlaunch ^\r\n--a %M%".replace("\r", ""),
+        '$M = "/models/x"\nlaunch `\n--a $M',
+    ],
+)
+def test_variables_of_the_text_are_put_in(text: str) -> None:
+    """What a script assigns, its command gets."""
+    commands, faults = codes(text)
+    assert commands[-1][-1] == "/models/x"
+    assert not faults
+
+
+def test_commands_are_told_apart() -> None:
+    """Operators and lines end commands."""
+    commands, _ = codes("cd x && launch --a 1; echo done\nnvidia-smi")
+    assert commands == [["cd", "x"], ["launch", "--a", "1"], ["echo", "done"], ["nvidia-smi"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\ " * 50_000,
+        '"' * 50_001,
+        "'\"" * 30_000,
+        "( " * 50_000,
+        "A=$A$A\n" * 2000 + "x --a $A",
+        "<" * 50_000,
+        "`\n^\n\\\n" * 20_000,
+    ],
+    ids=["signs", "quotes", "mixed", "brackets", "bomb", "placeholders", "marks"],
+)
+def test_odd_text_takes_no_time(text: str) -> None:
+    """Nothing pasted makes the reader hang."""
+    start = time.monotonic()
+    parse(text)
+    assert time.monotonic() - start < 5
