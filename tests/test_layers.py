@@ -17,7 +17,7 @@ LEVELS = {
     "machine": 2,
     "engine": 3,
     "captioning": 4,
-    "trigger": 4,
+    "trigger": 5,
     "presets": 4,
     "settings": 5,
     "dataset.lint": 6,

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import typer
 
-from loraforge.cli.common import human, load_settings, result
+from loraforge.cli.common import JOB_FILE, human, load_settings, result
 from loraforge.cli.start import carry_out
 from loraforge.errors import ConfigError
 from loraforge.machine.gpu import gpus
-from loraforge.run.folder import new_folder
+from loraforge.run.folder import RunFolder, latest, new_folder
 from loraforge.run.plan import RunPlan, build_plan, command_line
-from loraforge.run.settle import settle
+from loraforge.run.resume import newest_state, ready_again, refuse_changes
+from loraforge.run.settle import definite, settle
+from loraforge.settings import Settings
 
 
 def train(
@@ -32,11 +34,7 @@ def train(
     settings = load_settings(
         target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
     )
-    ready = settle(settings.job, vram_gib=vram_gib(), environ=os.environ)
-    if resume:
-        raise ConfigError("--resume is not there yet", "start the run again; staged pictures and caches are reused")
-    folder = new_folder(settings.job.output.dir, settings.job.output.name, datetime.now().astimezone())
-    plan = build_plan(ready, folder)
+    plan = _resumed(target, settings) if resume else _fresh(settings)
     if dry_run:
         result(command_line(plan))
         return 0
@@ -46,6 +44,24 @@ def train(
     return 0
 
 
+def _fresh(settings: Settings) -> RunPlan:
+    job = settings.job
+    ready = settle(job, vram_gib=vram_gib(), environ=os.environ)
+    return build_plan(ready, new_folder(job.output.dir, job.output.name, datetime.now().astimezone()))
+
+
+def _resumed(target: Path | None, settings: Settings) -> RunPlan:
+    job = settings.job
+    folder = RunFolder(target.absolute()) if target is not None and (target / JOB_FILE).exists() else None
+    if folder is None:
+        folder = latest(job.output.dir, job.output.name)
+    if folder is None:
+        raise ConfigError(f"{job.output.dir / job.output.name}: holds no run to go on with", "leave --resume out")
+    ready = ready_again(folder, os.environ)
+    refuse_changes(ready.job, definite(job, len(ready.set_), vram_gib()))
+    return build_plan(ready, folder, resume=newest_state(folder, ready.job.output.name))
+
+
 def vram_gib() -> float | None:
     """Return the memory of the first card, None where there is none."""
     return next((gpu.total_gib for gpu in gpus()), None)
@@ -53,8 +69,9 @@ def vram_gib() -> float | None:
 
 def _opening(plan: RunPlan) -> str:
     job = plan.job
+    going_on = f"\ngoing on from {plan.resume.name}" if plan.resume else ""
     return (
         f"{job.output.name}: {len(plan.ready.set_)} pictures, {plan.steps} steps, rank {job.network.rank}, "
         f"{job.optimizer.learning_rate:g}, memory profile {job.memory.profile}, engine {job.engine.kind}\n"
-        f"run folder: {plan.folder.path}"
+        f"run folder: {plan.folder.path}{going_on}"
     )

@@ -69,7 +69,10 @@ def prepare(plan: RunPlan) -> None:
     except OSError as fault:
         hint = "choose another [output] dir with --set output.dir=PATH, or mend its permissions"
         raise MachineError(f"{fault.filename or folder.path}: can't be written: {fault.strerror}", hint) from None
-    stage(plan.ready.set_, store(plan), folder.dataset)
+    if plan.resume is None:
+        stage(plan.ready.set_, store(plan), folder.dataset)
+    else:  # staged already; what a killed engine left half-written goes
+        harvest(folder.dataset, store(plan))
 
 
 def store(plan: RunPlan) -> Path:
@@ -153,7 +156,6 @@ def _cause(ending: Ending, proof: Proof | None) -> str:
 def _resumed_step(plan: RunPlan) -> int:
     if plan.resume is None:
         return 0
-    # The engine counts the step it is in, one more than it has done, as its own resume expects.
     return int(json.loads((plan.resume / "train_state.json").read_text(encoding="utf-8"))["current_step"])
 
 
