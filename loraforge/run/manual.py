@@ -14,7 +14,8 @@ def shell_script(plan: RunPlan) -> str:
         "set -euo pipefail",
         f"cd {shlex.quote(str(plan.cwd))}",
         *(f"export {name}={shlex.quote(value)}" for name, value in plan.env.items()),
-        f'exec "${{PYTHON:-{_bare(plan.argv[0])}}}" {shlex.join(plan.argv[1:])} "$@"',
+        f"python={shlex.quote(plan.argv[0])}",
+        f'exec "${{PYTHON:-$python}}" {shlex.join(plan.argv[1:])} "$@"',
     ]
     return "\n".join(lines) + "\n"
 
@@ -49,11 +50,6 @@ def _needs(plan: RunPlan) -> str:
     if not plan.ready.full_size:
         return "These weights are smaller than FLUX.1's, so it goes through loraforge's shim."
     return "Needs sd-scripts only."
-
-
-def _bare(python: str) -> str:
-    """Escape a path for the default of a `${NAME:-...}` inside double quotes."""
-    return "".join(f"\\{char}" if char in '\\"$`}' else char for char in python)
 
 
 def _quoted(text: str) -> str:
