@@ -15,6 +15,11 @@ from loraforge.engine.parser import Parser
 from loraforge.engine.remedy import Remedy
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# The launcher's own traceback, which only says that the engine failed.
+_LAUNCHER = "subprocess.CalledProcessError"
+# Lines of code in a traceback: they hold messages that were not said.
+_SOURCE = re.compile(r"    \S|  File ")
+_BARS = re.compile(r".*\d+/\d+ \[[^\]]*\]\s*")
 _CONTEXT = 3
 _ENOUGH = 3
 
@@ -27,6 +32,7 @@ class Signature:
     cause: str
     fix: str
     seen: str
+    patterns: tuple[str, ...]
     pattern: re.Pattern[str]
     phases: frozenset[Phase]
     returncodes: frozenset[int]
@@ -127,25 +133,27 @@ class _Reading:
                     self.phase = phase
                 case ModelSaved():
                     self.saved = True
-                case Problem(level="error" | "traceback", text=text):
+                case Problem(level="error" | "traceback", text=text) if _LAUNCHER not in text:
                     self.problem = Evidence(self._number, "\n".join(text.splitlines()[-_CONTEXT:]))
                 case _:
                     pass
-        text = _ANSI.sub("", raw.text).strip()
-        if not self._any.search(text):
+        text = _ANSI.sub("", raw.text)
+        if _SOURCE.match(text) or not self._any.search(text := text.strip()):
             return
+        number = self._number if raw.ended_by == "\n" else self._number + 1
         for signature in signatures():
             if self.phase in signature.phases and signature.pattern.search(text):
-                number = self._number if raw.ended_by == "\n" else self._number + 1
-                self._matches.setdefault(signature.code, []).append((self.phase, Evidence(number, text)))
+                evidence = Evidence(number, _told(text, signature.pattern))
+                self._matches.setdefault(signature.code, []).append((self.phase, evidence))
 
     def found(self, job: Job) -> Iterator[Diagnosis]:
         """Yield what matched: heavier signatures first, then in the order of the log."""
         table = {signature.code: signature for signature in signatures()}
         order = sorted(self._matches.items(), key=lambda item: (-table[item[0]].weight, item[1][0][1].line))
         for code, matches in order:
-            lines = tuple(dict.fromkeys(evidence for _, evidence in matches))[:_ENOUGH]
-            yield _diagnosis(table[code], matches[0][0], lines, job)
+            first = {evidence.text: evidence for _, evidence in reversed(matches)}
+            lines = sorted(first.values(), key=lambda evidence: evidence.line)[:_ENOUGH]
+            yield _diagnosis(table[code], matches[0][0], tuple(lines), job)
 
 
 def _by_returncode(read: _Reading, returncode: int | None, job: Job) -> Iterator[Diagnosis]:
@@ -176,6 +184,12 @@ def _diagnosis(signature: Signature, phase: Phase, lines: tuple[Evidence, ...], 
     return Diagnosis(signature.code, phase, signature.cause, signature.fix, lines, settings)
 
 
+def _told(text: str, pattern: re.Pattern[str]) -> str:
+    """Drop the progress bar that a message was written behind, and the padding of the engine's columns."""
+    tail = _BARS.sub("", text)
+    return re.sub(r" {3,}", "  ", tail if pattern.search(tail) else text)
+
+
 def _weight(code: str) -> int:
     return next((signature.weight for signature in signatures() if signature.code == code), 1)
 
@@ -201,6 +215,7 @@ def _signature(row: Mapping[str, Any]) -> Signature:
         cause=row["cause"],
         fix=row["fix"],
         seen=row["seen"],
+        patterns=tuple(row["pattern"]),
         pattern=re.compile("|".join(f"(?:{pattern})" for pattern in row["pattern"])),
         phases=frozenset(row.get("phases", _ALL_PHASES)),
         returncodes=frozenset(row.get("returncodes", ())),

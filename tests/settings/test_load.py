@@ -67,6 +67,16 @@ def test_none_unsets_a_presets_value(tmp_path):
     assert job.optimizer.warmup_steps is None
 
 
+@pytest.mark.parametrize("path", ["engine.extra.sdpa", "optimizer.args.sdpa"])
+def test_none_takes_a_free_key_away(tmp_path, path):
+    """In [engine] extra and [optimizer] args, whose keys are not ours, the word "none" removes a key, set or not."""
+    table, _, key = path.rpartition(".")
+    settings = loaded(tmp_path, f"[{table}]\n{key} = true\nother = 1\n", assignments=[f"{path}=none"])
+    assert {**settings.job.engine.extra, **settings.job.optimizer.args} == {"other": 1}
+    assert settings.origin(path) == "default"
+    assert loaded(tmp_path, "", assignments=[f"{path}=none"]).job == loaded(tmp_path, "").job
+
+
 def test_all_faults_come_at_once_with_value_allowance_and_origin(tmp_path):
     """One report names every fault of every layer."""
     text = refused(

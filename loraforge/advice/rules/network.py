@@ -43,7 +43,7 @@ def alpha_far_from_rank(case: Case) -> Iterator[Hit]:
         yield Hit("network.alpha", f"alpha {network.alpha:g} at rank {network.rank} is a factor {case.scale:.3g}", fix)
 
 
-@rule("info", "LoRA dropout above one half: judgement, no trainer ships it")
+@rule("info", "judgement: 0.1 or less is usual")
 def dropout_high(case: Case) -> Iterator[Hit]:
     """So much dropout removes most of what a step could teach in a run of a few hundred steps."""
     dropout = case.job.network.dropout

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -81,4 +82,13 @@ def literal(value: object) -> str:
     """Write a value as `--set` reads it: TOML, bare words for text, `none` for None."""
     if value is None:
         return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and _is_bare(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_bare(text: str) -> bool:
+    """Tell whether a text is one without quotes too, as "style" is and "0" is not."""
+    try:
+        tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text != "none"
+    return False

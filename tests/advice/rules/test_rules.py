@@ -1,13 +1,11 @@
 """Every rule fires, keeps quiet, and is mended by the fix that it names."""
 
-import importlib.util
 import re
 import shlex
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from rule_examples import EXAMPLES
 
 from loraforge.advice.facts import DatasetFacts, MachineFacts
 from loraforge.advice.rules import RULES, check_job
@@ -17,14 +15,6 @@ from loraforge.engine.options import snapshot
 from loraforge.engine.owned import OWNED
 from loraforge.findings import Finding
 from loraforge.presets import names
-
-_spec = importlib.util.spec_from_file_location("rule_examples", Path(__file__).with_name("examples.py"))
-assert _spec is not None
-assert _spec.loader is not None
-examples = importlib.util.module_from_spec(_spec)
-sys.modules["rule_examples"] = examples  # dataclasses look their module up
-_spec.loader.exec_module(examples)
-EXAMPLES = examples.EXAMPLES
 
 
 @pytest.fixture

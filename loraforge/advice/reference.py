@@ -1,0 +1,105 @@
+"""docs/rules.md and docs/failures.md, written from the registries: `python -m loraforge.advice.reference docs`."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from loraforge.advice.rules import FAMILIES, RULES
+from loraforge.advice.rules.registry import literal
+from loraforge.advice.symptoms import symptoms
+from loraforge.engine.failures import signatures
+from loraforge.engine.remedy import Remedy
+
+_HEAD = "<!-- written by `python -m loraforge.advice.reference docs`; edit the registries, not this page -->\n"
+_TITLES = {
+    "network": "The LoRA",
+    "optimizer": "Optimizer and learning rate",
+    "schedule": "Schedule",
+    "training": "Length and objective",
+    "memory": "Memory",
+    "dataset": "Pictures, trigger and buckets",
+    "sampling": "Samples",
+    "machine": "Machine",
+    "output": "Results",
+    "extra": "`[engine] extra`: refused or misleading",
+    "extra_inert": "`[engine] extra`: without effect on FLUX",
+}
+
+
+def rules_page() -> str:
+    """Return docs/rules.md."""
+    return _HEAD + "\n".join(_rules()) + "\n"
+
+
+def failures_page() -> str:
+    """Return docs/failures.md."""
+    return _HEAD + "\n".join(_failures()) + "\n"
+
+
+def _rules() -> Iterator[str]:
+    yield "# Rules\n"
+    yield (
+        f"`loraforge check` judges the settings, the pictures and the machine by these {len(RULES)} rules. An error "
+        "stops a run, a warning stops it under `--strict`, an info is advice. Every finding names the `--set` flags "
+        "that mend it."
+    )
+    for family in FAMILIES:
+        yield f"\n## {_TITLES[family]}\n"
+        yield "| code | severity | why | evidence |"
+        yield "|---|---|---|---|"
+        for rule in RULES.values():
+            if rule.family == family:
+                yield _row(f"`{rule.code}`", rule.severity, rule.why, rule.evidence)
+
+
+def _failures() -> Iterator[str]:
+    yield "# Failures\n"
+    yield (
+        "`loraforge diagnose` compares what the engine printed with these signatures, and what you say with "
+        "`--symptom` with the symptoms below. Settings are proposed only where they differ from the run's."
+    )
+    yield "\n## Symptoms\n"
+    yield "| symptom | likely cause | what to do | settings |"
+    yield "|---|---|---|---|"
+    for symptom in symptoms():
+        for cause in symptom.causes:
+            yield _row(symptom.title, cause.cause, f"{cause.fix} ({cause.source})", _remedy(cause.remedy))
+    yield "\n## Signatures of the engine\n"
+    yield "| code | what it prints | what happened | what to do | settings | seen in |"
+    yield "|---|---|---|---|---|---|"
+    for item in signatures():
+        prints = " or ".join(f"`{pattern}`" for pattern in item.patterns)
+        codes = ", ".join(str(code) for code in sorted(item.returncodes))
+        prints += f" or exit code {codes}" if codes else ""
+        yield _row(f"`{item.code}`", prints, item.cause, item.fix, _remedy(item.remedy), item.seen)
+
+
+def _remedy(remedy: Remedy) -> str:
+    parts = [
+        *_changes("{path} = {value}", remedy.set),
+        *_changes("{path} × {value}", remedy.scale),
+        *_changes("{path} at most {value}", remedy.at_most),
+        *_changes("{path} at least {value}", remedy.at_least),
+        *(["the next rung of the memory ladder"] if remedy.relieve else []),
+    ]
+    return "<br>".join(parts)
+
+
+def _changes(form: str, values: Mapping[str, object]) -> list[str]:
+    return [form.format(path=f"`{path}`", value=literal(value)) for path, value in values.items()]
+
+
+def _row(*cells: str) -> str:
+    """Write a row of a table; a bar in a text must not end its cell."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def write(folder: Path) -> None:
+    """Write both pages into a folder."""
+    folder.mkdir(exist_ok=True)
+    (folder / "rules.md").write_text(rules_page(), encoding="utf-8")
+    (folder / "failures.md").write_text(failures_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
