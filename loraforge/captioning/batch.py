@@ -11,7 +11,7 @@ from PIL import Image
 from loraforge.captioning.captioner import Captioner
 from loraforge.captioning.sparse import sparse, without_style
 from loraforge.dataset.caption_history import CaptionHistory
-from loraforge.dataset.captions import caption_path, with_trigger
+from loraforge.dataset.captions import caption_path, read_caption, with_trigger
 from loraforge.dataset.images import PictureError, list_pictures, opened, to_rgb, upright
 from loraforge.errors import DatasetError, LoraforgeError, MachineError
 
@@ -95,7 +95,7 @@ def plan_folder(folder: Path, settings: Settings, history: CaptionHistory, *, ov
         record = history.ours(caption) if caption.is_file() else None
         if record is not None and dict(record.made_with) == _made_with(settings, picture):
             done.append(picture)
-        elif record is not None or overwrite or not caption.exists():
+        elif record is not None or overwrite or {"missing", "empty"} & set(read_caption(caption).problems):
             todo.append(picture)
         else:
             kept.append(picture)

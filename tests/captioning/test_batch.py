@@ -75,6 +75,15 @@ def test_a_persons_caption_is_kept_unless_told_otherwise(folder):
     assert _texts(folder)["b"] == "by hand"
 
 
+def test_an_empty_caption_file_is_nobodys(folder):
+    """White space is not a person's text; what can't be read is left alone."""
+    (folder / "a.txt").write_text(" \n")
+    (folder / "b.txt").mkdir()
+    plan, _ = _run(folder, Fake())
+    assert [path.stem for path in plan.kept] == ["b"]
+    assert (folder / "a.txt").read_text() == "zxq, cat in garden\n"
+
+
 def test_a_second_call_goes_on_where_the_first_stopped(folder):
     """After an interruption only the rest is captioned; after completion nothing is."""
     with pytest.raises(KeyboardInterrupt):
