@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from loraforge.advice.importer.carried import INVENTED
 from loraforge.advice.importer.findings import found
-from loraforge.advice.importer.shell import Script
+from loraforge.advice.importer.shell import Command
 from loraforge.advice.importer.source import Given, Source
 from loraforge.engine.options import Option
 from loraforge.engine.owned import OWNED
@@ -28,22 +28,22 @@ _MOST_FINDINGS = 300  # what has more is no recipe
 _NO = frozenset({"false", "no", "off", "0"})
 
 
-def training_words(script: Script) -> list[str] | None:
-    """Return the words of the command that trains; None where there is none with options."""
+def training_command(commands: Sequence[Command]) -> Command | None:
+    """Return the command that trains; None where there is none with options."""
 
-    def options(words: Sequence[str]) -> int:
-        return sum(word.startswith("-") and len(word) > 2 for word in words)
+    def options(command: Command) -> int:
+        return sum(word.startswith("-") and len(word) > 2 for word in command.words)
 
-    def trains(words: Sequence[str]) -> bool:
-        return any(_SCRIPT.search(word) for word in words)
+    def trains(command: Command) -> bool:
+        return any(_SCRIPT.search(word) for word in command.words)
 
-    candidates = [words for words in script.commands if options(words)]
+    candidates = [command for command in commands if options(command)]
     if not candidates:
         return None
-    chosen = max(candidates, key=lambda words: (trains(words) and options(words) > 1, options(words)))
-    if not trains(chosen):  # ARGS=(--a 1 --b 2); accelerate launch train.py "${ARGS[@]}"
-        heads = [words for words in script.commands if trains(words)]
-        chosen = [*(word for word in heads[0] if "$" not in word), *chosen] if heads else chosen
+    chosen = max(candidates, key=lambda command: (trains(command) and options(command) > 1, options(command)))
+    heads = [command for command in commands if trains(command)]
+    if heads and not trains(chosen):  # ARGS=(--a 1 --b 2); accelerate launch train.py "${ARGS[@]}"
+        chosen.words[:0] = [word for word in heads[0].words if "$" not in word]
     return chosen
 
 

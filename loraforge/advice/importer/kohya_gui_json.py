@@ -71,8 +71,8 @@ def read_gui(values: Mapping[str, Any], options: Mapping[str, Option], source: S
             source.launcher[key] = str(values[key])
     extra = values.get("additional_parameters")
     if isinstance(extra, str) and extra.strip():
-        script = parse(extra.replace("\n", " "))
-        read_options([word for words in script.commands for word in words], options, source)
+        commands = parse(extra.replace("\n", " "))
+        read_options([word for command in commands for word in command.words], options, source)
 
 
 def _combined(values: Mapping[str, Any], source: Source, name: str) -> None:

@@ -3,6 +3,7 @@
 import ast
 import math
 import re
+import warnings
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -170,7 +171,8 @@ def _literal(text: str) -> Any:
     if bare in words:
         return words[bare]
     try:
-        value = ast.literal_eval(text)
+        with warnings.catch_warnings(action="ignore"):  # "1e" draws a SyntaxWarning
+            value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return text if re.fullmatch(r"[\w./-]{1,100}", text) and text.lower() != "none" else None
     if isinstance(value, tuple | list):

@@ -64,8 +64,7 @@ def _images(draft: Draft, repeats: int | None) -> tuple[str, str] | None:
         _put_images(draft, folder, repeats or 1)
         return folder, ""
     if data_dir is None:
-        given = draft.source.options.get("dataset_config")
-        if given is None or draft.source.data:
+        if not draft.source.dataset_unread:
             draft.note(
                 "missing-pictures", "dataset.images", "The source names no pictures.", "--set dataset.images=FOLDER"
             )
@@ -137,7 +136,7 @@ def _trigger(draft: Draft, tokens: str | None) -> None:
 def _resolution(draft: Draft) -> None:
     value = draft.word("resolution")
     if value is None:
-        if draft.source.kind != "folder":
+        if draft.source.kind != "folder" and not draft.source.dataset_unread:
             fix = "1024 is used; --set dataset.resolution=768 for another one"
             draft.note("missing-resolution", "dataset.resolution", "No resolution is given; the engine stops.", fix)
             draft.put("dataset.resolution", 1024)
@@ -153,7 +152,7 @@ def _resolution(draft: Draft) -> None:
 def _buckets(draft: Draft) -> None:
     enabled, no_upscale = draft.flag("enable_bucket"), draft.flag("bucket_no_upscale")
     step, low, high = draft.whole("bucket_reso_steps"), draft.whole("min_bucket_reso"), draft.whole("max_bucket_reso")
-    if draft.source.kind == "folder":
+    if draft.source.kind == "folder" or (draft.source.dataset_unread and not enabled):
         return
     if not enabled:
         draft.put_default("dataset.buckets.enabled", value=False)

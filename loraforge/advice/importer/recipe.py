@@ -8,7 +8,7 @@ from typing import Any
 
 from loraforge.advice.importer import files, kohya_gui_json, kohya_toml
 from loraforge.advice.importer.clean import cleaned, decoded, plain
-from loraforge.advice.importer.command import read_command, training_words
+from loraforge.advice.importer.command import read_command, training_command
 from loraforge.advice.importer.draft import Draft
 from loraforge.advice.importer.findings import found
 from loraforge.advice.importer.fluxgym import script_of, split_dataset
@@ -129,12 +129,11 @@ def _read(text: str, name: str, base: Path | None, options: Mapping[str, Option]
     command, dataset = split_dataset(text)
     source = Source("command", base)
     clean, findings = cleaned(command)
-    script = parse_shell(clean)
-    source.findings += [*findings, *script.findings]
-    words = training_words(script)
-    if words is None:
+    trained = training_command(parse_shell(clean))
+    if trained is None:
         raise ConfigError(f"{name}: holds no option that the engine knows", _HINT)
-    read_command(words, options, source)
+    source.findings += [*findings, *trained.findings()]
+    read_command(trained.words, options, source)
     if dataset is not None:
         kohya_toml.read_dataset(dataset, source, name)
     _refer(source, options)
@@ -186,6 +185,7 @@ def _refer(source: Source, options: Mapping[str, Option]) -> None:
     dataset = source.options.get("dataset_config")
     if dataset is not None and isinstance(dataset.value, str) and dataset.value and not source.data:
         values = _toml_file(source, dataset.value, "--dataset_config")
+        source.dataset_unread = values is None
         if values is not None:
             kohya_toml.read_dataset(values, source, dataset.value)
 
@@ -195,7 +195,14 @@ def _toml_file(source: Source, name: str, where: str) -> dict[str, Any] | None:
     text = files.read_text(path) if path else None
     fix = "import it from its own folder, or set what it says"
     if text is None:
-        source.findings.append(found("file-not-read", where, f"{name[:80]} can't be read here.", fix))
+        source.findings.append(
+            found(
+                "file-not-read",
+                where,
+                f"{name[:80]} can't be read here; for what it says loraforge's defaults stand.",
+                fix,
+            )
+        )
         return None
     if name.endswith(".json"):
         return _json(text)

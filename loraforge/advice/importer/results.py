@@ -58,10 +58,10 @@ def _precision(draft: Draft) -> None:
 
 def _sampling(draft: Draft) -> None:
     every, epochs = draft.whole("sample_every_n_steps"), draft.whole("sample_every_n_epochs")
-    at_start = draft.flag("sample_at_first")
+    at_start, named = draft.flag("sample_at_first"), draft.has("sample_prompts")
     lines = _lines(draft)
     if lines is None:
-        if every or epochs or at_start:
+        if not named and (every or epochs or at_start):
             fix = "--set sampling.prompts='[\"{trigger}, a lighthouse\"]'"
             draft.note("missing-prompts", "sampling.prompts", "Samples are asked for, but there are no prompts.", fix)
         return

@@ -45,67 +45,76 @@ _FIXES = {
 
 
 @dataclass(slots=True)
-class Script:
-    """A text taken apart.
+class Command:
+    """One command.
 
     Attributes:
-        commands: each a list of words.
-        variables: what was assigned on lines of their own.
-        findings: what a shell would have tripped on.
+        words: what it is made of.
+        faults: what a shell would have tripped on: code -> numbers of lines.
+        marks: the continuation signs it is written with.
+        unset: variables in it that are nowhere set.
     """
 
-    commands: list[list[str]] = field(default_factory=list)
-    variables: dict[str, str] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    faults: dict[str, list[int]] = field(default_factory=dict)
+    marks: set[str] = field(default_factory=set)
+    unset: set[str] = field(default_factory=set)
+
+    def fault(self, code: str, number: int) -> None:
+        """Note what is wrong with a line of it."""
+        self.faults.setdefault(code, []).append(number)
+
+    def findings(self) -> Iterator[Finding]:
+        """Say what is wrong with it."""
+        for code, numbers in self.faults.items():
+            message, fix = _FIXES[code]
+            some = ", ".join(map(str, dict.fromkeys(numbers[:8]))) + (" and more" if len(numbers) > 8 else "")
+            yield found(code, f"line {some}" if len(numbers) == 1 else f"lines {some}", message, fix)
+        for name in sorted(self.unset)[:20]:
+            message = f"${name} is nowhere set, so that a shell puts nothing in its place."
+            yield found("unset-variable", f"${name}", message, "write the value itself")
+        if len(self.marks) > 1:
+            message = f"Lines end in {' and '.join(sorted(self.marks))}, the signs of different shells; all were taken."
+            fix = "end lines with \\ in bash, ` in PowerShell, ^ in cmd"
+            yield found("foreign-continuation", "the command", message, fix)
 
 
-def parse(text: str) -> Script:
+def parse(text: str) -> list[Command]:
     """Take a cleaned text apart; never raises, whatever it is."""
     lines = text.split("\n")
-    marks = {mark for line in lines if (mark := line.rstrip()[-1:]) in _MARKS}
     ends = [mark for line in lines if (mark := line.rstrip()[-1:]) in _MARKS]
-    dialect = _MARKS[max(sorted(marks), key=ends.count)] if ends else "bash"
-    gathering = _Gathering(dialect)
+    dialect = _MARKS[max(sorted(set(ends)), key=ends.count)] if ends else "bash"
+    gathering = _Gathering()
     for number, line in enumerate(lines, 1):
         bare, prompts = _PROMPT.subn("", line, count=1) if _PROMPT.match(line) else (line, 0)
+        scanned = scan(bare, dialect)
         if prompts:
-            gathering.fault("shell-prompt", number)
-        gathering.add(number, scan(bare, dialect))
-    script = gathering.script()
-    if len(marks) > 1:
-        message = f"Lines end in {' and '.join(sorted(marks))}, the signs of different shells; all were taken."
-        script.findings.append(
-            found(
-                "foreign-continuation", "the command", message, "end lines with \\ in bash, ` in PowerShell, ^ in cmd"
-            )
-        )
-    return script
+            scanned.faults.append("shell-prompt")
+        gathering.add(number, scanned)
+    return gathering.commands()
 
 
 class _Gathering:
     """Joins lines into commands."""
 
-    def __init__(self, dialect: str) -> None:
-        self.dialect = dialect
-        self.faults: dict[str, list[int]] = {}
-        self.raw: list[list[str]] = []
-        self.current: list[str] = []
+    def __init__(self) -> None:
+        self.done: list[Command] = []
+        self.current = Command()
         self.open = False  # the line before goes on, or was meant to
         self.in_list = False  # between ARGS=( and )
 
-    def fault(self, code: str, number: int) -> None:
-        self.faults.setdefault(code, []).append(number)
-
     def add(self, number: int, line: Line) -> None:
         if line.commented and not line.words:
-            if self.open and not self.in_list and line.mark is None and self.current:
-                self.fault("comment-inside-command", number)
+            if self.open and not self.in_list and line.mark is None and self.current.words:
+                self.current.fault("comment-inside-command", number)
             self.open = self.open or bool(line.mark)
             return
-        for code in line.faults:
-            self.fault(code, number)
         if line.words:
             self._take(number, line)
+        for code in line.faults:
+            self.current.fault(code, number)
+        if line.mark:
+            self.current.marks.add(line.mark)
         self.in_list = (self.in_list or line.opens_list) and not line.closes_list
         if line.words or line.mark:
             self.open = line.mark is not None or self.in_list
@@ -116,44 +125,35 @@ class _Gathering:
         first = line.words[0]
         if not self.open:
             optional = isinstance(first, str) and first.startswith("--")
-            if not (optional and self.current):
+            if not (optional and self.current.words):
                 self._finish()
-            elif any(word.startswith("--") or word.endswith(".py") or word == "launch" for word in self.current):
-                self.fault("missing-continuation", number)
+            elif any(word.startswith("--") or word.endswith(".py") or word == "launch" for word in self.current.words):
+                self.current.fault("missing-continuation", number)
         for word in line.words:
             if word is BREAK:
                 self._finish()
             else:
-                self.current.append(str(word))
+                self.current.words.append(str(word))
 
     def _finish(self) -> None:
-        if self.current:
-            self.raw.append(self.current)
-        self.current = []
+        if self.current.words:
+            self.done.append(self.current)
+        self.current = Command()
 
-    def script(self) -> Script:
+    def commands(self) -> list[Command]:
+        """Return the commands, with the variables put in that lines of their own assign."""
         self._finish()
-        script = Script()
-        unset: set[str] = set()
-        for words in self.raw:
+        variables: dict[str, str] = {}
+        commands = []
+        for command in self.done:
             # PowerShell's `$name = value` names the variable it sets.
-            named = 1 if words[1:2] == ["="] else 0
-            expanded = words[:named] + [_expanded(word, script.variables, unset) for word in words[named:]]
-            if assigned := _assigned(expanded):
-                script.variables |= assigned
+            named = 1 if command.words[1:2] == ["="] else 0
+            command.words[named:] = [_expanded(word, variables, command.unset) for word in command.words[named:]]
+            if assigned := _assigned(command.words):
+                variables |= assigned
             else:
-                script.commands.append(expanded)
-        script.findings.extend(self._findings())
-        for name in sorted(unset)[:20]:
-            message = f"${name} is nowhere set, so that a shell puts nothing in its place."
-            script.findings.append(found("unset-variable", f"${name}", message, "write the value itself"))
-        return script
-
-    def _findings(self) -> Iterator[Finding]:
-        for code, numbers in self.faults.items():
-            message, fix = _FIXES[code]
-            some = ", ".join(map(str, dict.fromkeys(numbers[:8]))) + (" and more" if len(numbers) > 8 else "")
-            yield found(code, f"line {some}" if len(numbers) == 1 else f"lines {some}", message, fix)
+                commands.append(command)
+        return commands
 
 
 def _assigned(words: list[str]) -> dict[str, str]:
@@ -193,6 +193,3 @@ def _alone(word: str, variables: dict[str, str], unset: set[str]) -> str:
         return "~"
     unset.add(match[1])
     return word
-
-
-__all__ = ["Script", "parse"]

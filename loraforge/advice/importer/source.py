@@ -35,6 +35,7 @@ class Source:
         data: keys of a dataset file, stronger than options of the same meaning.
         launcher: what accelerate was told.
         env: environment variables set for the command.
+        dataset_unread: whether a dataset file is named that can't be read: nobody knows what the pictures need.
         prompts: lines of sample prompts; None where there are none or they can't be read.
         pictures: how many pictures there are; None where nobody knows.
         findings: what was wrong with the writing.
@@ -46,6 +47,7 @@ class Source:
     data: dict[str, Given] = field(default_factory=dict)
     launcher: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    dataset_unread: bool = False
     prompts: list[str] | None = None
     pictures: int | None = None
     findings: list[Finding] = field(default_factory=list)

@@ -11,8 +11,9 @@ from loraforge.advice.importer.shell import parse
 def codes(text: str) -> tuple[list[list[str]], set[str]]:
     """Return the commands of a text and the codes of its faults."""
     clean, findings = cleaned(text)
-    script = parse(clean)
-    return script.commands, {finding.code for finding in [*findings, *script.findings]}
+    commands = parse(clean)
+    faults = [finding for command in commands for finding in command.findings()]
+    return [command.words for command in commands], {finding.code for finding in [*findings, *faults]}
 
 
 @pytest.mark.parametrize(
