@@ -15,7 +15,7 @@ import platformdirs
 from PIL import Image
 
 from loraforge.dataset import pixels
-from loraforge.dataset.images import PictureError, Size, opened, orientation, to_rgb, upright
+from loraforge.dataset.images import PictureError, Size, opened, orientation, to_rgb, turned
 
 _VERSION = "v1"  # of the measurements; raising it forgets all remembered ones
 _SMALL = 256
@@ -141,43 +141,42 @@ def measure(path: Path, digest: str = "") -> Features:
         turn, mode, frames = orientation(image), image.mode, getattr(image, "n_frames", 1)
         deep = ";16" in str(getattr(image, "tile", "")) or mode.startswith(("I", "F"))
         image.load()
-        transparent = _transparent(image)
+        transparent, quality, kind = _transparent(image), jpeg_quality(image), image.format or ""
         stored = to_rgb(image)
-        working = stored.reduce(max(1, math.isqrt(stored.width * stored.height // _WORKING_AREA)))
-        scale = _SMALL / max(working.size)
-        reduced = working.resize(
-            (max(1, round(working.width * scale)), max(1, round(working.height * scale))), Image.Resampling.BOX
-        )
-        small = np.asarray(reduced)
-        full_patches = pixels.busiest_patches(stored, small)
-        patches = full_patches if working is stored else pixels.busiest_patches(working, small)
-        reduced = upright(reduced) if turn == 1 else upright(_with_exif(reduced, stored))
-        straight = np.asarray(reduced)
-        return Features(
-            digest=digest,
-            bytes=path.stat().st_size,
-            format=image.format or "",
-            mode=mode,
-            deep=deep,
-            size=(stored.height, stored.width) if turn >= 5 else stored.size,
-            orientation=turn,
-            frames=frames,
-            transparent=transparent,
-            quality=jpeg_quality(image),
-            sharpness=round(pixels.sharpness(patches), 4),
-            detail_loss=round(pixels.detail_loss(full_patches, 2), 4),
-            jpeg_step=pixels.jpeg_step(full_patches),
-            borders=pixels.borders(straight),
-            occupied=round(pixels.occupied(straight), 4),
-            layout=pixels.layout(straight),
-            style=pixels.style(straight, pixels.spread_patches(working)),
-            **_prints(reduced),
-        )
+        size = path.stat().st_size
+    working = stored.reduce(max(1, math.isqrt(stored.width * stored.height // _WORKING_AREA)))
+    small = _reduced(working)
+    reduced = np.asarray(small)
+    full_patches = pixels.busiest_patches(stored, reduced)
+    patches = full_patches if working.size == stored.size else pixels.busiest_patches(working, reduced)
+    standing = turned(small, turn)
+    upright = np.asarray(standing)
+    return Features(
+        digest=digest,
+        bytes=size,
+        format=kind,
+        mode=mode,
+        deep=deep,
+        size=(stored.height, stored.width) if turn >= 5 else stored.size,
+        orientation=turn,
+        frames=frames,
+        transparent=transparent,
+        quality=quality,
+        sharpness=round(pixels.sharpness(patches), 4),
+        detail_loss=round(pixels.detail_loss(full_patches, 2), 4),
+        jpeg_step=pixels.jpeg_step(full_patches),
+        borders=pixels.borders(upright),
+        occupied=round(pixels.occupied(upright), 4),
+        layout=pixels.layout(upright),
+        style=pixels.style(upright, pixels.spread_patches(working)),
+        **_prints(standing),
+    )
 
 
-def _with_exif(image: Image.Image, source: Image.Image) -> Image.Image:
-    image.info["exif"] = source.info["exif"]
-    return image
+def _reduced(image: Image.Image) -> Image.Image:
+    scale = _SMALL / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.BOX)
 
 
 def _transparent(image: Image.Image) -> float:

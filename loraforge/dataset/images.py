@@ -97,6 +97,14 @@ def list_folder(folder: Path) -> list[os.DirEntry[str]]:
         ) from None
 
 
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Tell whether an entry is a folder; a link that leads in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def is_picture_name(name: str) -> bool:
     """Tell whether a file of this name counts as a picture."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS  # noqa: PTH122  # 10,000 names
@@ -112,7 +120,7 @@ def list_pictures(folder: Path) -> list[Picture]:
     captions = {entry.name for entry in entries if entry.name.endswith(CAPTION_EXTENSION)}
     pictures = []
     for entry in entries:
-        if is_picture_name(entry.name) and not entry.is_dir():
+        if is_picture_name(entry.name) and not is_folder(entry):
             path = folder / entry.name
             caption = path.stem + CAPTION_EXTENSION
             pictures.append(Picture(path, folder / caption if caption in captions else None))
@@ -131,7 +139,12 @@ def orientation(image: Image.Image) -> int:
 
 def upright(image: Image.Image) -> Image.Image:
     """Return `image` turned as its EXIF orientation says."""
-    turn = _TURNS.get(orientation(image))
+    return turned(image, orientation(image))
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Return `image` turned as an EXIF orientation of 1 to 8 says."""
+    turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 

@@ -24,7 +24,7 @@ def busiest_patches(image: Image.Image, small: Colour, count: int = 4) -> list[G
         count: how many at most.
     """
     grey = small.mean(2, dtype=np.float32)
-    activity = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    activity = _slopes(grey)
     width, height = min(PATCH, image.width), min(PATCH, image.height)
     down, across = small.shape[0] / image.height, small.shape[1] / image.width
     spots = []
@@ -40,6 +40,10 @@ def busiest_patches(image: Image.Image, small: Colour, count: int = 4) -> list[G
         if len(chosen) == count:
             break
     return [_patch(image, left, top, width, height) for top, left in chosen]
+
+
+def _slopes(grey: Grey) -> Grey:
+    return np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
 
 
 def spread_patches(image: Image.Image) -> list[Grey]:
@@ -110,6 +114,7 @@ def jpeg_step(patches: list[Grey]) -> float:
     squares = [
         patch[: len(patch) // 8 * 8, : patch.shape[1] // 8 * 8].reshape(len(patch) // 8, 8, -1, 8).swapaxes(1, 2)
         for patch in patches
+        if min(patch.shape) >= 8
     ]
     if not squares:
         return 0.0
@@ -167,7 +172,7 @@ def occupied(small: Colour) -> float:
 def layout(small: Colour) -> list[float]:
     """Return where the masses lie: 8x8 grey means and 8x8 edge means, each centred and of unit length (128 numbers)."""
     grey = small.mean(2)
-    edges = np.abs(np.gradient(grey)[0]) + np.abs(np.gradient(grey)[1])
+    edges = _slopes(grey)
     parts = []
     for plane in (grey, edges):
         cells = np.asarray(Image.fromarray(plane.astype(np.float32)).resize((8, 8), Image.Resampling.BOX)).ravel()
@@ -202,6 +207,8 @@ def style(small: Colour, patches: list[Grey]) -> list[float]:
 def _texture(patches: list[Grey]) -> list[float]:
     rows = []
     for patch in patches:
+        if min(patch.shape) < 8:
+            continue
         across, down = np.diff(patch, axis=1)[:-1], np.diff(patch, axis=0)[:, :-1]
         slope = np.hypot(across, down)
         strong = slope > 20

@@ -121,13 +121,13 @@ def outliers(vectors: Any) -> list[tuple[int, float]]:
 
     The bulk is the 70% that lie closest together (a few rounds of the minimum covariance determinant), and each vector
     is compared with the bulk without itself, along and across the directions in which subjects make the bulk vary.
-    Fewer than 8 vectors have no bulk; more than a third of outliers are a second group, and nothing is returned.
+    Fewer than 16 vectors have no bulk; more than a third of outliers are a second group, and nothing is returned.
 
     Args:
         vectors: n x d numbers of `pixels.style`.
     """
     table = np.asarray(vectors, np.float64)
-    if len(table) < 8:
+    if len(table) < _FEWEST:
         return []
     spread = np.median(np.abs(table - np.median(table, axis=0)), axis=0) * 1.4826 + _FLOOR
     distance = np.square((table - np.median(table, axis=0)) / spread).mean(1)
@@ -135,10 +135,13 @@ def outliers(vectors: Any) -> list[tuple[int, float]]:
         distance = _from_bulk(table, np.argsort(distance, kind="stable")[: int(len(table) * 0.7)])
     distance = np.sqrt(distance)
     usual = float(np.median(distance))
-    far = [(int(index), float(distance[index] / usual)) for index in np.flatnonzero(distance > max(2.25, 3.1 * usual))]
+    doubt = 1 + max(0, 18 - len(table)) / 20  # a small bulk describes itself poorly
+    limit = max(2.25, 3.1 * usual) * doubt
+    far = [(int(index), float(distance[index] / usual)) for index in np.flatnonzero(distance > limit)]
     return sorted(far, key=lambda pair: -pair[1]) if len(far) * 3 <= len(table) else []
 
 
+_FEWEST = 16
 _FLOOR = 0.12  # differences of this size are chance even between pictures of one hand
 _LEAVE_OUT_BELOW = 100  # in larger sets one picture no longer moves the bulk
 
@@ -165,7 +168,7 @@ def outliers_in_embedding(vectors: Any) -> list[tuple[int, float]]:
         vectors: n x d embeddings of any length.
     """
     table = np.asarray(vectors, np.float64)
-    if len(table) < 8:
+    if len(table) < _FEWEST:
         return []
     table /= np.linalg.norm(table, axis=1, keepdims=True) + 1e-9
     distance = np.zeros(len(table))

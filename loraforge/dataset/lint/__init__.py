@@ -7,7 +7,7 @@ from pathlib import Path
 from loraforge.dataset import embedding, features, lettering
 from loraforge.dataset.buckets import Placement, bucket_for
 from loraforge.dataset.captions import caption_path, read_caption
-from loraforge.dataset.images import PictureError, is_picture_name, list_folder, list_pictures
+from loraforge.dataset.images import PictureError, is_folder, is_picture_name, list_folder, list_pictures
 
 # The modules of rules register themselves; their order is the order of the report.
 from loraforge.dataset.lint import (  # isort: skip
@@ -104,10 +104,7 @@ def _scene(folder: Path, options: LintOptions) -> Scene:
 
 def _entry(folder: Path, entry: "os.DirEntry[str]") -> Entry:
     target = Path(os.path.realpath(folder / entry.name)) if entry.is_symlink() else None
-    try:
-        return Entry(entry.name, entry.is_dir(), target)
-    except OSError:  # a link in a circle
-        return Entry(entry.name, is_folder=False, target=target)
+    return Entry(entry.name, is_folder(entry), target)
 
 
 def _count_pictures(folder: Path) -> int:
