@@ -6,9 +6,16 @@ from dataclasses import dataclass, field
 from loraforge.advice.rules.registry import as_flags
 from loraforge.advice.symptoms import matching, symptoms
 from loraforge.config.job import Job
+from loraforge.engine.events import Step
 from loraforge.engine.failures import Diagnosis, classify
-from loraforge.engine.remedy import Change, setting_of
+from loraforge.engine.lines import replayed
+from loraforge.engine.parser import Parser
+from loraforge.engine.remedy import Change, Remedy, setting_of
 from loraforge.errors import ConfigError
+
+# A mean over fewer steps still wanders; over this many a single loss moves it by a few percent at most.
+_STEADY = 50
+_RISE = 4 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ def of_run(log_text: str, returncode: int | None, job: Job) -> list[Advice]:
         returncode: how the engine ended; None where it was not recorded.
         job: the run's settings.
     """
-    return [_of_failure(diagnosis, job) for diagnosis in classify(log_text, returncode, job)]
+    advice = [_of_failure(diagnosis, job) for diagnosis in classify(log_text, returncode, job)]
+    return advice + ([] if any(item.code == "loss-nan" for item in advice) else _of_loss(_means(log_text), job))
 
 
 def of_symptom(text: str, job: Job) -> list[Advice]:
@@ -81,6 +89,34 @@ def of_symptom(text: str, job: Job) -> list[Advice]:
         )
         for symptom in found
         for cause in symptom.causes
+    ]
+
+
+def _means(log_text: str) -> list[tuple[int, float]]:
+    """Return (step, the engine's mean loss since the run began) for every step that told it."""
+    parser = Parser()
+    lines = replayed([log_text.encode("utf-8", "surrogateescape")])
+    steps = (event for line in lines for event in parser.feed(line) if isinstance(event, Step))
+    return [(step.step, step.average_loss) for step in steps if step.average_loss is not None]
+
+
+def _of_loss(means: list[tuple[int, float]], job: Job) -> list[Advice]:
+    """Tell of a loss that climbs: the mean of a whole run is steady, so that a rise by a third is no noise."""
+    steady = [(mean, step) for step, mean in means if step >= _STEADY]
+    if not steady:
+        return []
+    (low, since), (last, end) = min(steady), steady[-1]
+    if last < low * _RISE:
+        return []
+    return [
+        Advice(
+            code="loss-rising",
+            title="The loss climbs",
+            cause="The run is diverging: the learning rate is too high for it.",
+            fix=f"Look at the checkpoints around step {since}, and halve the rate for the next run.",
+            evidence=(f"mean loss {low:.3g} at step {since}, {last:.3g} at step {end}",),
+            settings=difference(job, Remedy(scale={"optimizer.learning_rate": 0.5}).settings(job)),
+        )
     ]
 
 

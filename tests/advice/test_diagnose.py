@@ -33,6 +33,33 @@ def test_sound_run_needs_nothing(make_job):
     assert of_run("model saved.\n", 0, make_job()) == []
 
 
+def ticks(means):
+    """Return the bar of a run with these mean losses, one a step."""
+    total = len(means)
+    bars = (
+        f"\rsteps:   1%| | {at}/{total} [00:01<00:02,  1.00s/it, avr_loss={mean}]" for at, mean in enumerate(means, 1)
+    )
+    return f"unet dtype: torch.bfloat16\n{''.join(bars)}\nmodel saved.\n"
+
+
+@pytest.mark.parametrize(
+    ("means", "codes"),
+    [
+        ([0.9 - at / 1000 for at in range(200)], []),
+        ([0.3] * 5 + [0.6] * 195, []),
+        ([0.5 - at / 1000 for at in range(100)] + [0.4 + at / 250 for at in range(100)], ["loss-rising"]),
+    ],
+    ids=["falling", "unsteady at first", "rising"],
+)
+def test_rising_loss(make_job, means, codes):
+    """A mean loss that climbs for good is told, with its lowest step; what wanders at first is not."""
+    found = of_run(ticks(means), 0, make_job())
+    assert [advice.code for advice in found] == codes
+    if codes:
+        assert "step 101" in found[0].evidence[0] or "step 100" in found[0].evidence[0]
+        assert found[0].flags == "--set optimizer.learning_rate=5e-05"
+
+
 def test_symptom_gives_difference(make_job):
     """Deep-fried pictures halve the rate that the job has."""
     (advice,) = of_symptom("molten lava", make_job("optimizer.learning_rate=4e-4"))

@@ -81,6 +81,11 @@ EXAMPLES: dict[str, Example] = {
     "optimizer-argument-unknown": _e(
         "optimizer.name=adamw; optimizer.args.relative_step=false", "optimizer.name=adamw; optimizer.args.eps=1e-8"
     ),
+    "eight-bit-without-bitsandbytes": _e(
+        "optimizer.name=lion8bit; optimizer.learning_rate=2e-5; optimizer.args.weight_decay=0.1",
+        "optimizer.name=lion; optimizer.learning_rate=2e-5",
+        machine=MachineFacts(vram_gib=23.5, gpu_count=1, bitsandbytes=False),
+    ),
     "eight-bit-without-gpu": _e("optimizer.name=adamw8bit", "optimizer.name=adamw", machine=NO_CARD),
     "warmup-never-ends": _e("training.steps=300; optimizer.warmup_steps=300", "training.steps=500"),
     "warmup-long": _e("training.steps=300; optimizer.warmup_steps=100", "training.steps=300"),

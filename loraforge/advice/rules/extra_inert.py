@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from loraforge.advice.rules.case import Case
-from loraforge.advice.rules.registry import Hit, rule
+from loraforge.advice.rules.registry import Hit, literal, rule
 from loraforge.config.engine import OptionValue
 
 _NOISE = (
@@ -35,7 +35,7 @@ def _given(case: Case, names: Iterable[str]) -> Iterator[tuple[str, OptionValue]
 
 def _hits(case: Case, names: Iterable[str]) -> Iterator[Hit]:
     for name, value in _given(case, names):
-        yield Hit(f"engine.extra.{name}", f"{name} = {value}", {f"engine.extra.{name}": None})
+        yield Hit(f"engine.extra.{name}", f"{name} = {literal(value)}", {f"engine.extra.{name}": None})
 
 
 @rule("info", "sd-scripts flux_models.py:452: attention is torch's scaled_dot_product_attention in any case")
