@@ -91,6 +91,8 @@ def demo_job(out: Path, kind: Literal["kohya", "embedded"], assignments: list[st
         "output.name": "demo",
         "output.dir": str(out / "runs"),
         "launch.device": "cpu",
+        # The toy model's matrices are too small to share out: more threads only wait for each other.
+        "launch.env": {"OMP_NUM_THREADS": "1"},
         "engine.kind": kind,
     }
     flags = {path: ("demo", value) for path, value in settings.items()}

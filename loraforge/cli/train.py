@@ -8,12 +8,13 @@ import typer
 
 from loraforge.cli.common import JOB_FILE, human, load_settings, result
 from loraforge.cli.start import carry_out
+from loraforge.config.definite import definite
 from loraforge.errors import ConfigError
 from loraforge.machine.gpu import gpus
 from loraforge.run.folder import RunFolder, latest, new_folder
 from loraforge.run.plan import RunPlan, build_plan, command_line
 from loraforge.run.resume import newest_state, ready_again, refuse_changes
-from loraforge.run.settle import definite, settle
+from loraforge.run.settle import settle
 from loraforge.settings import Settings
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loraforge.config.definite import definite
 from loraforge.config.job import Job
-from loraforge.config.profiles import profile_for, settled
 from loraforge.dataset.staging import Entry, entries
 from loraforge.engine.extras import check_extra
 from loraforge.engine.header import fingerprint
@@ -79,14 +79,6 @@ def settle(job: Job, *, vram_gib: float | None, environ: Mapping[str, str]) -> R
         raise together(faults)
     weights = found.weights()
     return Ready(definite(job, len(set_), vram_gib), weights, is_full_size(weights), home, tuple(set_))
-
-
-def definite(job: Job, pictures: int, vram_gib: float | None) -> Job:
-    """Return the job with its steps counted and its memory settings decided."""
-    training = job.training
-    steps = training.steps or max(training.min_steps, min(training.max_steps, training.steps_per_picture * pictures))
-    memory = settled(job.memory, profile_for(job.memory.profile, vram_gib))
-    return job.model_copy(update={"training": training.model_copy(update={"steps": steps}), "memory": memory})
 
 
 def extra_faults(job: Job, home: EngineHome | None) -> list[str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from jobs import WEIGHTS, ground
 
+from loraforge.config.definite import definite
 from loraforge.config.profiles import PROFILES, settled
 from loraforge.engine.render import render
 from loraforge.presets import names
-from loraforge.run.settle import definite
 from loraforge.settings import load
 
 PROBE = Path(__file__).with_name("contract_probe.py")

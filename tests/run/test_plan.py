@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from jobs import WEIGHTS
 
+from loraforge.config.definite import definite
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
 from loraforge.engine.locate import EngineHome
 from loraforge.run.folder import RunFolder, latest, new_folder
 from loraforge.run.manual import powershell_script, shell_script
 from loraforge.run.plan import build_plan, environment, job_text
-from loraforge.run.settle import Ready, definite
+from loraforge.run.settle import Ready
 from loraforge.settings import load
 
 ENGINE = EngineHome(Path("/opt/sd scripts"), None, "test")
