@@ -72,7 +72,7 @@ def _bulk(count: int, seed: int = 0):
     return subject + rng.normal(0, 0.05, (count, 27))
 
 
-@pytest.mark.parametrize("count", [16, 20, 60, 150])
+@pytest.mark.parametrize("count", [20, 60, 150])
 def test_one_hand_has_no_outliers(count):
     """A set that varies along its subjects is left alone, whatever its size."""
     assert all(outliers(_bulk(count, seed)) == [] for seed in range(5))
