@@ -10,7 +10,7 @@ from PIL import Image
 
 from loraforge.captioning.captioner import Captioner
 from loraforge.captioning.sparse import sparse, without_style
-from loraforge.dataset.caption_history import CaptionHistory
+from loraforge.dataset.caption_history import CaptionError, CaptionHistory
 from loraforge.dataset.captions import caption_path, read_caption, with_trigger
 from loraforge.dataset.images import PictureError, list_pictures, opened, to_rgb, upright
 from loraforge.errors import DatasetError, LoraforgeError, MachineError
@@ -155,13 +155,15 @@ def _caption_batch(
     texts = _described(loaded, captioner, faults)
     for path, _ in batch:
         if path in texts:
+            caption = settings.caption(texts[path])
             try:
                 made_with = settings.made_with(path)
+                history.write(caption_path(path), f"{caption}\n".encode(), "caption", made_with)
+            except CaptionError as fault:
+                faults[path] = fault.message
             except OSError:
                 faults[path] = "the file is no longer there"
             else:
-                caption = settings.caption(texts[path])
-                history.write(caption_path(path), f"{caption}\n".encode(), "caption", made_with)
                 yield Captioned(path, caption)
                 continue
         yield Captioned(path, fault=faults[path])

@@ -23,6 +23,10 @@ _FILE = "captions.jsonl"
 What = Literal["caption", "edit", "undo"]
 
 
+class CaptionError(DatasetError):
+    """One caption that can't be read or replaced; the others may do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One write.
@@ -82,7 +86,7 @@ class CaptionHistory:
         record = self._last.get(caption.name)
         if record is None or record.what != "caption":
             return None
-        return record if _content(caption) == record.after else None
+        return record if self._is_one_of(caption, record.after) else None
 
     def write(
         self,
@@ -95,23 +99,25 @@ class CaptionHistory:
         """Remember a caption's content, then replace it; None removes the file.
 
         Raises:
+            CaptionError: what is there can't be read, so it would be lost.
             DatasetError: the folder can't be written to, or is gone.
         """
         after = None if data is None else _text(data)
         try:
-            record = Record(
-                self._operation, time.time(), what, caption.name, _content(caption), after, made_with or {}, undoes
-            )
-            self._append(record)
+            before = _content(caption)
+        except OSError as error:
+            raise CaptionError(
+                f"{caption} is there but can't be read: {error.strerror or error}",
+                "give yourself permission to read it",
+            ) from None
+        self._append(Record(self._operation, time.time(), what, caption.name, before, after, made_with or {}, undoes))
+        try:
             if data is None:
                 caption.unlink(missing_ok=True)
             else:
                 replace_bytes(caption, data)
         except OSError as error:
-            raise DatasetError(
-                f"{caption} can't be written: {error.strerror or error}",
-                "see that the folder is there and may be written to, then run the same command again",
-            ) from None
+            raise _unwritable(caption, error) from None
 
     def undo(self) -> Undone | None:
         """Take back the latest operation that was not taken back yet; None when there is none.
@@ -127,23 +133,33 @@ class CaptionHistory:
         restored, kept = [], []
         for record in reversed([record for record in done if record.operation == operation]):
             caption = self.folder / record.file
-            if _content(caption) not in {record.after, record.before}:
+            if not self._is_one_of(caption, record.after, record.before):
                 kept.append(record.file)
                 continue
             before = None if record.before is None else record.before.encode("utf-8", "surrogateescape")
             self.write(caption, before, "undo", undoes=operation)
             restored.append(record.file)
         if not restored:  # else the next undo would meet the same operation again
-            self.write(self.folder / kept[0], _bytes(self.folder / kept[0]), "undo", undoes=operation)
+            self._append(Record(self._operation, time.time(), "undo", kept[0], None, None, {}, operation))
         return Undone(what, tuple(restored), tuple(kept))
 
+    @staticmethod
+    def _is_one_of(caption: Path, *contents: str | None) -> bool:
+        try:
+            return _content(caption) in contents
+        except OSError:  # what can't be read is not known to be ours
+            return False
+
     def _append(self, record: Record) -> None:
-        self.path.parent.mkdir(exist_ok=True)
-        with self.path.open("ab") as file:
-            torn = file.tell() and not self._ends_in_newline()
-            file.write(b"\n" * bool(torn) + json.dumps(asdict(record)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            with self.path.open("ab") as file:
+                torn = file.tell() and not self._ends_in_newline()
+                file.write(b"\n" * bool(torn) + json.dumps(asdict(record)).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritable(self.folder / record.file, error) from None
         self._records.append(record)
         self._last[record.file] = record
 
@@ -172,6 +188,13 @@ class CaptionHistory:
             if safe:  # a history that came with a stranger's dataset must not reach outside its folder
                 records.append(record)
         return records
+
+
+def _unwritable(path: Path, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"{path} can't be written: {error.strerror or error}",
+        "see that the folder is there and may be written to, then run the same command again",
+    )
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -42,9 +42,7 @@ def _first(
     what: str, load: Callable[[Path], Vocabulary], places: Iterator[Path], missing: list[str]
 ) -> Vocabulary | None:
     faults = []
-    for place in places:
-        if not place.is_dir():
-            continue
+    for place in _readable(places):
         try:
             return load(place)
         except ImportError as error:
@@ -56,3 +54,13 @@ def _first(
             faults.append(f"{what} in {place} can't be read: {error}")
     missing.append(faults[0] if faults else f"{what} is not on this machine")
     return None
+
+
+def _readable(places: Iterator[Path]) -> Iterator[Path]:
+    """Pass on the folders among the places; a cache of another user's is as good as none."""
+    try:
+        for place in places:
+            if place.is_dir():
+                yield place
+    except OSError:
+        return

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from loraforge.trigger.meaning import LOADED, STYLE_TERMS, is_word
 from loraforge.trigger.vocabulary import Tokenizers
 
-# No vowels: what can't be said is seldom a word, a name or a piece of one. The rarest letters come twice.
-_LETTERS = "bcdfghjklmnpqrstvwxzkqvwxz"
+# No vowels, nor the consonants that words are abbreviated to ("smmr"): what can't be said is seldom a word or a name.
+_LETTERS = "bcdfghjkpqvwxz"
 _DRAWS = 600
 _MOST_PIECES = 4
 

@@ -129,6 +129,14 @@ def test_bad_pictures_are_reported_and_the_rest_go_on(folder):
     assert list(_texts(folder)) == ["b", "c"]
 
 
+def test_a_caption_that_cannot_be_kept_is_not_replaced(folder):
+    """A folder in the caption's place, or a file without permission, costs that picture only."""
+    (folder / "b.txt").mkdir()
+    _, outcomes = _run(folder, Fake(), overwrite=True)
+    assert "can't be read" in outcomes[1].fault
+    assert sorted(path.stem for path in folder.glob("*.txt") if path.is_file()) == ["a", "c", "d", "e"]
+
+
 def test_a_machine_fault_stops_everything(folder):
     """Running out of memory on a single picture is not the picture's fault."""
 

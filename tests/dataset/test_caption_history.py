@@ -5,7 +5,7 @@ import json
 import pytest
 
 from loraforge.dataset import caption_history
-from loraforge.dataset.caption_history import CaptionHistory, Undone
+from loraforge.dataset.caption_history import CaptionError, CaptionHistory, Undone
 from loraforge.errors import DatasetError
 
 
@@ -112,3 +112,15 @@ def test_the_record_is_on_disk_before_the_caption(tmp_path, monkeypatch):
     assert CaptionHistory(tmp_path).ours(tmp_path / "a.txt") is None
     CaptionHistory(tmp_path).undo()
     assert (tmp_path / "a.txt").read_text() == "mine"
+
+
+def test_an_unreadable_caption_is_left_alone(tmp_path):
+    """Without knowing what is there, nothing is replaced, undone or called ours."""
+    _write(tmp_path, a="ours", b="ours")
+    (tmp_path / "a.txt").unlink()
+    (tmp_path / "a.txt").mkdir()
+    history = CaptionHistory(tmp_path)
+    assert history.ours(tmp_path / "a.txt") is None
+    with pytest.raises(CaptionError, match="can't be read"):
+        history.write(tmp_path / "a.txt", b"x", "caption")
+    assert history.undo() == Undone("caption", ("b.txt",), ("a.txt",))

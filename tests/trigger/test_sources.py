@@ -50,3 +50,16 @@ def test_a_missing_library_is_told(tmp_path, t5_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     found = find_tokenizers([t5_folder.parent], _environment(tmp_path))
     assert "T5's tokenizer can't be read: the Python package tokenizers is not installed" in found.missing
+
+
+def test_a_cache_that_may_not_be_read_is_passed_over(tmp_path, t5_folder, monkeypatch):
+    """Another user's cache is no reason to fail."""
+
+    def refused(_environ):
+        raise PermissionError(13, "Permission denied")
+        yield
+
+    monkeypatch.setattr("loraforge.trigger.sources.model_folders", refused)
+    found = find_tokenizers([t5_folder.parent], _environment(tmp_path))
+    assert found.t5.source == t5_folder
+    assert found.clip is None
