@@ -163,7 +163,9 @@ EXAMPLES: dict[str, Example] = {
     "trigger-missing": _e("dataset.trigger=none"),
     "trigger-common": _e("dataset.trigger=zxy_style", "dataset.trigger=zxystyl"),
     "batch-exceeds-bucket": _e("dataset.batch_size=4", "dataset.batch_size=2", sizes=SQUARE * 10 + ((1216, 832),) * 2),
-    "buckets-off": _e("dataset.buckets.enabled=false", sizes=((1600, 900),) * 20),
+    "buckets-off": _e(
+        "dataset.buckets.enabled=false; dataset.buckets.max=512; dataset.buckets.min=100", sizes=((1600, 900),) * 20
+    ),
     "bucket-max-tight": _e("dataset.buckets.upscale=true; dataset.buckets.max=1024", "dataset.buckets.upscale=true"),
     "bucket-step-coarse": _e("dataset.buckets.step=128"),
     "pictures-enlarged": _e("dataset.buckets.upscale=true", sizes=((700, 700),) * 20),

@@ -118,7 +118,32 @@ class Case:
 
     def rank_to(self, rank: int) -> Fix:
         """Change the rank and leave (alpha / rank) x learning_rate as it is."""
-        return {"network.rank": rank, "network.alpha": tidy(rank * self.scale)}
+        return {"network.rank": rank, "network.alpha": min(4096.0, tidy(rank * self.scale))}
+
+    def rate_to(self, rate: float) -> Fix:
+        """Change the learning rate so that (alpha / rank) x learning_rate is `rate`, and a far-off alpha with it."""
+        if 0.01 <= self.scale <= 100:
+            return {"optimizer.learning_rate": tidy(rate / self.scale)}
+        return {"network.alpha": float(self.job.network.rank), "optimizer.learning_rate": rate}
+
+    def resolution_to(self, side: int) -> Fix:
+        """Change the resolution, and the bucket limits where they would not admit it."""
+        fix: Fix = {"dataset.resolution": side}
+        return {**fix, **self.limits_for([side])} if self.job.dataset.buckets.enabled else fix
+
+    def limits_for(self, sides: list[int]) -> Fix:
+        """Change bucket limits that would not admit these sides, or are no multiples of the step."""
+        buckets, fix = self.job.dataset.buckets, Fix()
+        if buckets.max < max(sides) or buckets.max % buckets.step:
+            fix["dataset.buckets.max"] = -(-2 * max(sides) // buckets.step) * buckets.step
+        if buckets.min > min(sides) or buckets.min % buckets.step:
+            fix["dataset.buckets.min"] = buckets.step
+        return fix
+
+    def fp8(self) -> Fix:
+        """Hold the base in 8 bits, with what that needs."""
+        precision: Fix = {"training.precision": "bf16"} if self.job.training.precision == "no" else {}
+        return {"memory.fp8_base": True, "memory.gradient_checkpointing": True, **precision}
 
     def steps_for(self, views: int) -> int:
         """Return how many steps show each picture so often, in tens and at least 100."""

@@ -117,7 +117,8 @@ def buckets_off(case: Case) -> Iterator[Hit]:
             continue
     if cropped and max(cropped) > 10:
         said = f"buckets are off, and up to {max(cropped):.0f} % of a picture is cut away"
-        yield Hit("dataset.buckets.enabled", said, {"dataset.buckets.enabled": True})
+        sides = dataset.resolution if isinstance(dataset.resolution, list) else [dataset.resolution]
+        yield Hit("dataset.buckets.enabled", said, {"dataset.buckets.enabled": True, **case.limits_for(sides)})
 
 
 @rule("warning", "computed: at 1024 with max 1024 a 3:2 picture trains at 1024x704 instead of 1216x832")
@@ -155,14 +156,14 @@ def pictures_enlarged(case: Case) -> Iterator[Hit]:
 def resolution_low(case: Case) -> Iterator[Hit]:
     """Below 512 pixels FLUX draws poorly, and a style's texture is gone."""
     if case.pixels < 512**2:
-        yield Hit("dataset.resolution", f"resolution {_resolution(case)}", {"dataset.resolution": 768})
+        yield Hit("dataset.resolution", f"resolution {_resolution(case)}", case.resolution_to(768))
 
 
 @rule("warning", "FLUX.1 is made for 0.1 to 2 megapixels; computed: 1536 keeps twice the activations of 1024")
 def resolution_high(case: Case) -> Iterator[Hit]:
     """Beyond two megapixels FLUX repeats itself, and each step takes several times as long."""
     if case.pixels > 2_000_000:
-        fix = {"dataset.resolution": 1024}
+        fix = case.resolution_to(1024)
         yield Hit("dataset.resolution", f"resolution {_resolution(case)}", fix)
 
 
@@ -175,7 +176,7 @@ def resolution_above_pictures(case: Case) -> Iterator[Hit]:
     upscale = case.job.dataset.buckets.upscale
     if case.job.dataset.buckets.enabled and not upscale and median < 0.4 * case.pixels and fitting**2 < case.pixels:
         said = f"half of the pictures have less than {median / 1e6:.2f} megapixels at resolution {_resolution(case)}"
-        yield Hit("dataset.resolution", said, {"dataset.resolution": fitting})
+        yield Hit("dataset.resolution", said, case.resolution_to(fitting))
 
 
 @rule("warning", "measured: resumed steps are counted and named rightly only when the whole run is one epoch")

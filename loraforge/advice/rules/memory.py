@@ -32,7 +32,7 @@ def swap_before_fp8(case: Case) -> Iterator[Hit]:
     """Swapping blocks in bf16 is slower than holding them in 8 bits."""
     if case.memory.blocks_to_swap and case.memory.fp8_base is False:
         said = f"{case.memory.blocks_to_swap} blocks swapped in bf16"
-        yield Hit("memory.fp8_base", said, {"memory.fp8_base": True, "memory.gradient_checkpointing": True})
+        yield Hit("memory.fp8_base", said, case.fp8())
 
 
 @rule("warning", "T5-XXL 8.9 GiB and CLIP-L 0.2 GiB in bf16; fluxgym and kohya_ss presets cache as well")
@@ -74,5 +74,5 @@ def cache_fills_ram(case: Case) -> Iterator[Hit]:
 def fp8_file_cast_up(case: Case) -> Iterator[Hit]:
     """Casting an 8-bit file up to bf16 doubles its memory and brings back none of its precision."""
     if case.weights and case.weights.transformer_fp8 and case.memory.fp8_base is False:
-        fix = {"memory.fp8_base": True, "memory.gradient_checkpointing": True}
+        fix = case.fp8()
         yield Hit("memory.fp8_base", "an fp8 transformer with fp8_base off", fix)

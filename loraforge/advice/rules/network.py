@@ -39,7 +39,7 @@ def alpha_far_from_rank(case: Case) -> Iterator[Hit]:
     """Alpha acts as a factor on the learning rate, so one far from the rank makes the rate mean something else."""
     network = case.job.network
     if case.job.optimizer.name != "prodigy" and not 0.25 <= case.scale <= 4:
-        fix = {"network.alpha": float(network.rank), "optimizer.learning_rate": tidy(case.rate)}
+        fix = {"network.alpha": float(network.rank), "optimizer.learning_rate": min(10.0, tidy(case.rate))}
         yield Hit("network.alpha", f"alpha {network.alpha:g} at rank {network.rank} is a factor {case.scale:.3g}", fix)
 
 
@@ -80,7 +80,7 @@ def text_encoder_rate_hot(case: Case) -> Iterator[Hit]:
     optimizer = case.job.optimizer
     rate = optimizer.text_encoder_learning_rate or optimizer.learning_rate
     if case.trains_text and optimizer.name != "prodigy" and case.scale * rate > 7e-5:
-        fix = {"optimizer.text_encoder_learning_rate": tidy(5e-5 / case.scale)}
+        fix = {"optimizer.text_encoder_learning_rate": max(1e-9, tidy(5e-5 / case.scale))}
         yield Hit("optimizer.text_encoder_learning_rate", f"text encoders learn at {case.scale * rate:.2g}", fix)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from loraforge.advice.rules.case import Case, Fix, tidy
+from loraforge.advice.rules.case import Case, Fix
 from loraforge.advice.rules.registry import Hit, rule
 from loraforge.config.optimizer import Optimizer
 
@@ -34,7 +34,7 @@ def _band(optimizer: Optimizer) -> tuple[float, float, float]:
 
 
 def _cooled(case: Case) -> Fix:
-    return {"optimizer.learning_rate": tidy(_band(case.job.optimizer)[1] / case.scale)}
+    return case.rate_to(_band(case.job.optimizer)[1])
 
 
 @rule("error", "100 times the usual rate of the recipes compared")
@@ -156,5 +156,5 @@ def _adafactor(case: Case) -> Fix:
     """Change to adafactor, with the rate that suits it and without the arguments of another."""
     fix: Fix = {"optimizer.name": "adafactor"}
     if case.job.optimizer.name in _LION:
-        fix["optimizer.learning_rate"] = tidy(1e-4 / case.scale)
+        fix |= case.rate_to(1e-4)
     return fix | {f"optimizer.args.{key}": None for key in case.job.optimizer.args}

@@ -1,5 +1,6 @@
 """Every rule fires, keeps quiet, and is mended by the fix that it names."""
 
+import random
 import re
 import shlex
 from collections import Counter
@@ -13,6 +14,7 @@ from loraforge.config.profiles import PROFILES
 from loraforge.engine.extras import check_extra
 from loraforge.engine.options import snapshot
 from loraforge.engine.owned import OWNED
+from loraforge.errors import ConfigError
 from loraforge.findings import Finding
 from loraforge.presets import names
 
@@ -62,6 +64,24 @@ def test_fix_mends(judge, code):
     words = shlex.split(judge(example, example.fires)[code].fix)
     assert words[::2] == ["--set"] * (len(words) // 2)
     assert code not in judge(example, [*example.fires, *words[1::2]])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fixes_load_whatever_else_is_set(make_job, make_pictures, seed):
+    """Over settings thrown together from several examples no rule stumbles, and every fix is accepted."""
+    chance = random.Random(seed)  # noqa: S311  # repeatable draws, no secret
+    made = 0
+    for _ in range(40):
+        chosen = chance.sample(list(EXAMPLES.values()), 5)
+        assignments = [part for example in chosen for part in example.fires]
+        try:
+            job = make_job(assignments, chosen[0].preset)
+        except ConfigError:  # two of the examples contradict each other
+            continue
+        made += 1
+        for finding in check_job(job, make_pictures(job.dataset), chosen[0].machine, chosen[0].weights):
+            make_job([*assignments, *shlex.split(finding.fix)[1::2]], chosen[0].preset)
+    assert made > 12
 
 
 @pytest.mark.parametrize("preset", names())
