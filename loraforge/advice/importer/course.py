@@ -31,8 +31,11 @@ def course(draft: Draft) -> None:
     _checkpoints(draft, epoch)
     settle_repeats(draft)
     for option, path in _SAME.items():
+        given = draft.source.options.get(option)
         value = draft.take(option)
-        if value is None:
+        if value is None and given is not None and given.typed and option == "model_prediction_type":
+            draft.put(path, "raw")  # what the engine makes of a word from a file that it does not know
+        elif value is None:
             draft.put_default(path, draft.engine_default(option))
         else:
             draft.put(path, float(value) if option == "guidance_scale" and isinstance(value, int) else value)

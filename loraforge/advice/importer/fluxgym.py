@@ -7,12 +7,12 @@ from typing import Any
 from loraforge.advice.importer import kohya_toml
 from loraforge.errors import ConfigError
 
-_SCRIPTS = ("train.sh", "train.bat", "train.ps1")
+_SCRIPTS = ("train.sh", "train.bat", "train.ps1", "config.toml")
 _DATASET = re.compile(r"^[ \t]*\[(?:general|\[datasets\])\][ \t]*$", re.MULTILINE)
 
 
 def script_of(folder: Path) -> Path | None:
-    """Return the training script of a fluxgym folder; None where it is another folder."""
+    """Return the script or config of a fluxgym or run folder; None where it is another folder."""
     return next((folder / name for name in _SCRIPTS if (folder / name).is_file()), None)
 
 

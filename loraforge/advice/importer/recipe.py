@@ -94,10 +94,13 @@ def import_text(text: str, *, name: str, base: Path | None, options: Mapping[str
     text = plain(text)
     if not text.strip():
         raise ConfigError(f"{name}: is empty", _HINT)
-    source = _read(text, name, base, options)
-    if not (source.options or source.data):
-        raise ConfigError(f"{name}: holds no option that the engine knows", _HINT)
-    return _imported(source, options, name)
+    try:
+        source = _read(text, name, base, options)
+        if not (source.options or source.data):
+            raise ConfigError(f"{name}: holds no option that the engine knows", _HINT)
+        return _imported(source, options, name)
+    except RecursionError:
+        raise ConfigError(f"{name}: a value is nested deeper than any recipe nests", _HINT) from None
 
 
 def _folder(path: Path, options: Mapping[str, Option]) -> Imported:

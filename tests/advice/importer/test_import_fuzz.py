@@ -73,6 +73,17 @@ def test_any_command_of_options_ends_well(options: list[tuple[str, list[str]]]) 
     ends_well(f"accelerate launch flux_train_network.py {words}".encode("utf-8", "replace"))
 
 
+@pytest.mark.parametrize(
+    "key", ["network_dim", "gpu_ids", "lr_warmup", "text_encoder_lr", "optimizer_args", "sample_prompts"]
+)
+@pytest.mark.parametrize("depth", [50, 600, 20_000])
+def test_any_depth_ends_well(key: str, depth: int) -> None:
+    """No nesting is too deep to be refused."""
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        value = opening * depth + "1" + closing * depth
+        ends_well(f'{{"LoRA_type": "Flux1", "seed": 1, "{key}": {value}}}'.encode())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_mutated_recipes_end_well_and_soon(seed: int) -> None:
     """Recipes with anything cut out, put in and doubled end well; many still are recipes."""

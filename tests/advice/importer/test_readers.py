@@ -174,6 +174,23 @@ def test_what_a_config_file_hides_is_named(text: str, path: str, value: object, 
     assert code in codes(imported)
 
 
+@pytest.mark.parametrize(
+    ("line", "section", "name", "value"),
+    [
+        ('model_prediction_type = "rwa"', "training", "model_prediction", "raw"),
+        ('timestep_sampling = "shft"', "training", "timestep_sampling", "sigma"),
+        ('save_precision = "bfloat16"', "output", "save_precision", "float"),
+    ],
+)
+def test_a_misspelt_choice_in_a_file_is_what_the_engine_makes_of_it(
+    line: str, section: str, name: str, value: str
+) -> None:
+    """The engine takes any word from a file, and does this with it."""
+    imported = made(f"network_dim = 8\n{line}\n")
+    assert imported.values[section][name] == value
+    assert codes(imported) & {"not-a-choice", "unreadable-value"}
+
+
 def test_a_commands_config_file_is_read_and_weaker(tmp_path: Path) -> None:
     """The command line beats the file that it names."""
     (tmp_path / "c.toml").write_text("network_dim = 8\nseed = 5\n", encoding="utf-8")

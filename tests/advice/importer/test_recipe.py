@@ -1,6 +1,8 @@
 """Round trips: what is rendered, imported, loaded and rendered again is the same training."""
 
+import shlex
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -243,6 +245,31 @@ def test_any_settled_job_comes_back_from_its_rendering(job: Job) -> None:
     for values in (ours, theirs):
         values["dataset"].pop("repeats")
     assert theirs == ours
+
+
+def as_command(config: str) -> str:
+    """Write a config.toml as the command that blogs show: a comment behind every continuation."""
+    lines = ["accelerate launch flux_train_network.py"]
+    for table in tomllib.loads(config).values():
+        for name, value in table.items():
+            words = value if isinstance(value, list) else [] if value is True else [value]
+            lines.append(shlex.join([f"--{name}", *map(str, words)]))
+    return " \\  # so it says\n  ".join(lines) + "\n"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(jobs())
+def test_the_same_run_as_a_broken_command_is_the_same_training(job: Job) -> None:
+    """What the engine would be told in a file and on a command line imports alike, whatever comments break it."""
+    with tempfile.TemporaryDirectory() as name:
+        ground = ground_in(Path(name))
+        before = render(job, ground)
+        write(before, ground, Path(name))
+        imported = import_text(as_command(before.config), name="it", base=Path(name), options=snapshot())
+        back = Job.model_validate(imported.values)
+        back = back.model_copy(update={"memory": settled(back.memory, profile_for(back.memory.profile, None))})
+        assert render(back, ground) == before
+    assert "comment-after-continuation" in {finding.code for finding in imported.findings}
 
 
 @pytest.mark.parametrize(
