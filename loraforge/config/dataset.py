@@ -52,5 +52,5 @@ class Dataset(Section):
     repeats: Count | None = None
     """How often each picture counts in an epoch; None makes the whole run one epoch, which keeps resume exact."""
 
-    buckets: Buckets = Buckets()
+    buckets: Buckets = Buckets.model_construct()
     """Aspect buckets."""

@@ -24,16 +24,16 @@ class Job(Section):
     preset: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")] | None = None
     """The preset the settings start from; None starts from the built-in defaults."""
 
-    model: Model = Model()
-    dataset: Dataset = Dataset()
-    network: Network = Network()
-    optimizer: Optimizer = Optimizer()
-    training: Training = Training()
-    memory: Memory = Memory()
-    sampling: Sampling = Sampling()
-    output: Output = Output()
-    launch: Launch = Launch()
-    engine: Engine = Engine()
+    model: Model = Model.model_construct()
+    dataset: Dataset = Dataset.model_construct()
+    network: Network = Network.model_construct()
+    optimizer: Optimizer = Optimizer.model_construct()
+    training: Training = Training.model_construct()
+    memory: Memory = Memory.model_construct()
+    sampling: Sampling = Sampling.model_construct()
+    output: Output = Output.model_construct()
+    launch: Launch = Launch.model_construct()
+    engine: Engine = Engine.model_construct()
 
 
 def contradictions(job: Job) -> Iterator[tuple[str, str]]:

@@ -51,5 +51,5 @@ class Output(Section):
     keep_last: Count | None = None
     """How many checkpoints to keep, the newest ones; None keeps all, which choosing needs."""
 
-    metadata: Metadata = Metadata()
+    metadata: Metadata = Metadata.model_construct()
     """Title, author, licence and the like."""

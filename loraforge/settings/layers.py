@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from loraforge.errors import ConfigError
-from loraforge.settings.schema import sections, settings
+from loraforge.settings.fields import leaves_known, tables_known
 
 # Tables of free keys whose values are other programs' own; there `"none"` takes a key away again.
 _REMOVABLE = frozenset({"engine.extra", "optimizer.args"})
@@ -91,7 +91,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
         path = f"{prefix}{key}"
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{path}.")
-        elif not isinstance(value, dict) or path not in sections():
+        elif not isinstance(value, dict) or path not in tables_known():
             yield path, value
 
 
@@ -112,7 +112,7 @@ def nearest(dotted: str, extra_names: Mapping[str, str]) -> str | None:
         dotted: the unknown path.
         extra_names: other programs' names for our settings, such as `network_dim` for `network.rank`.
     """
-    known = [*settings(), *sections()]
+    known = [*leaves_known(), *sorted(tables_known())]
     leaf = dotted.rpartition(".")[2]
     if leaf in extra_names:
         return extra_names[leaf]
@@ -127,7 +127,7 @@ def nearest(dotted: str, extra_names: Mapping[str, str]) -> str | None:
 
 
 def _settled(dotted: str, value: object, base: Path) -> object:
-    setting = settings().get(dotted)
+    setting = leaves_known().get(dotted)
     if setting is None or not isinstance(value, str):
         return value
     if value == "none" and setting.nullable:
@@ -142,9 +142,8 @@ def _settled(dotted: str, value: object, base: Path) -> object:
 
 
 def _value(key: str, raw: str) -> object:
-    setting = settings().get(key)
-    text_only = setting is not None and setting.kinds == {"string"}
-    if text_only and not raw.startswith(('"', "'")):
+    setting = leaves_known().get(key)
+    if setting is not None and setting.is_text and not raw.startswith(('"', "'")):
         return raw
     try:
         return tomllib.loads(f"value = {raw}")["value"] if "\n" not in raw else raw

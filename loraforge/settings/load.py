@@ -12,8 +12,8 @@ from loraforge.config.job import Job, contradictions
 from loraforge.engine.owned import OWNED
 from loraforge.errors import ConfigError
 from loraforge.presets import read_preset
+from loraforge.settings.fields import leaves_known, tables_known
 from loraforge.settings.layers import Layer, from_assignments, merge, nearest
-from loraforge.settings.schema import sections, settings
 from loraforge.toml_file import read_toml
 
 DEFAULT_FILE = "forge.toml"
@@ -114,8 +114,10 @@ def _fault(path: str, fault: Any, values: Mapping[str, Any]) -> str:
         return f"{path} is not a setting" + (
             f"; did you mean {close}?" if close else "; docs/settings.md lists them all"
         )
+    from loraforge.settings.schema import settings  # words for people, needed for faults only
+
     setting = settings().get(path)
-    if setting is None and path not in sections():  # a key or value of a free table, such as launch.env.NAME
+    if setting is None and path not in tables_known():  # a key or value of a free table, such as launch.env.NAME
         setting = settings().get(path.rpartition(".")[0])
         own = fault["msg"].removeprefix("Value error, ")
         allowed = f": must be {setting.items}" if setting else f": {own}"
@@ -145,10 +147,10 @@ def _dotted(location: tuple[int | str, ...]) -> str:
         if not isinstance(part, str) or part == "[key]":
             continue
         candidate = f"{path}.{part}" if path else part
-        if path in settings() and not settings()[path].is_table:
+        if path in leaves_known() and not leaves_known()[path].is_table:
             break
         path = candidate
-        if path.rpartition(".")[0] in settings():
+        if path.rpartition(".")[0] in leaves_known():
             break
     return path
 

@@ -3,12 +3,13 @@
 import json
 import sys
 
+from loraforge.settings.meaning import meanings
 from loraforge.settings.schema import Setting, sections, settings
 
 _HEAD = """\
 # Settings
 
-Every setting of forge.toml. Generated from the code by `python -m loraforge.settings.reference`; a test keeps it current.
+Every setting of forge.toml, generated from the code by `python -m loraforge.settings.reference`.
 A setting that takes `"none"` is unset by it. Layers: default < preset < file < `--set section.key=value`.
 """
 
@@ -29,7 +30,7 @@ def _table(section: str, sentence: str) -> list[str]:
 
 def _row(setting: Setting) -> str:
     default = '"none"' if setting.default is None else json.dumps(setting.default)
-    cells = (f"`{setting.path.rpartition('.')[2]}`", f"`{default}`", setting.allowed, setting.meaning)
+    cells = (f"`{setting.path.rpartition('.')[2]}`", f"`{default}`", setting.allowed, meanings()[setting.path])
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 

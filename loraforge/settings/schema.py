@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from loraforge.config.job import Job
+from loraforge.settings.fields import leaves_known
 
 Schema = dict[str, Any]
 _TYPES = {
@@ -25,23 +26,15 @@ class Setting:
     Attributes:
         path: dotted, such as `network.rank`.
         allowed: the values it takes, in words.
-        meaning: the sentence under the field.
         default: the built-in default, None where absent.
         nullable: whether `"none"` unsets it.
-        kinds: JSON types it admits, without null.
-        is_path: whether it names a file or folder.
-        is_table: whether its keys are free, such as `optimizer.args`.
         items: what the values of such a table admit.
     """
 
     path: str
     allowed: str
-    meaning: str
     default: object
     nullable: bool
-    kinds: frozenset[str]
-    is_path: bool
-    is_table: bool
     items: str
 
 
@@ -96,17 +89,11 @@ def _walk(schema: Schema, root: Schema, prefix: str) -> Iterator[Setting]:
         if "properties" in resolved:
             yield from _walk(resolved, root, f"{path}.")
             continue
-        options = [_resolve(option, root) for option in resolved.get("anyOf", [resolved])]
-        kinds = frozenset(_kind(option) for option in options)
         yield Setting(
             path=path,
             allowed=describe(child, root),
-            meaning=child.get("description", ""),
             default=child.get("default"),
-            nullable="null" in kinds,
-            kinds=kinds - {"null"},
-            is_path=any(option.get("format") == "path" for option in options),
-            is_table="object" in kinds,
+            nullable=leaves_known()[path].nullable,
             items=_items(resolved, root),
         )
 
@@ -114,12 +101,6 @@ def _walk(schema: Schema, root: Schema, prefix: str) -> Iterator[Setting]:
 def _items(schema: Schema, root: Schema) -> str:
     values = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), None)
     return describe(values, root) if isinstance(values, dict) else ""
-
-
-def _kind(schema: Schema) -> str:
-    if "enum" in schema:
-        return "string"
-    return str(schema.get("type", "any"))
 
 
 def _resolve(schema: Schema, root: Schema) -> Schema:

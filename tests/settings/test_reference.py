@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from loraforge.settings.meaning import meanings
 from loraforge.settings.reference import reference
 from loraforge.settings.schema import settings
 
@@ -16,6 +17,7 @@ def test_settings_reference_is_current():
 def test_every_setting_says_what_it_means():
     """A sentence stands under each field, and one that can be absent says what None means."""
     for setting in settings().values():
-        assert setting.meaning.endswith("."), setting.path
+        meaning = meanings()[setting.path]
+        assert meaning.endswith("."), setting.path
         if setting.nullable:
-            assert "None" in setting.meaning, setting.path
+            assert "None" in meaning, setting.path
