@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-pytest.register_assert_rewrite("end_to_end")
-
 from loraforge.engine.locate import EngineHome, find
+
+pytest.register_assert_rewrite("end_to_end")
 
 
 @pytest.fixture(scope="session")

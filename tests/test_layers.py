@@ -6,7 +6,7 @@ from pathlib import Path
 import loraforge
 
 HOME = Path(loraforge.__file__).parent
-# Part -> its level; a part may have a deeper one cut out of it. A module may import from a lower level, or its own part.
+# Part -> its level; a part may have another cut out of it. A module imports from lower levels, or its own part.
 LEVELS = {
     "__init__": 0,
     "errors": 0,

@@ -20,7 +20,7 @@ HEAVY = {"torch", "transformers", "diffusers", "accelerate", "peft"}
 )
 def test_verb_imports_nothing_heavy(argv, also, tmp_path):
     """--help and check must answer at once, so they may not import torch and its kin."""
-    code = "import sys\nfrom loraforge.cli import run\nrun(sys.argv[1:])\nsys.stdout.write('\\nMODULES ' + ' '.join(sys.modules))"
+    code = "import sys; from loraforge.cli import run; run(sys.argv[1:]); print('MODULES', *sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
     )

@@ -7,9 +7,9 @@ import venv
 from pathlib import Path
 
 import pytest
+from sets import small_set
 
 from loraforge.presets import names
-from sets import small_set
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +28,7 @@ def command(tmp_path_factory):
     installed = subprocess.run(install, capture_output=True, text=True, check=False, timeout=280)
     assert installed.returncode == 0, installed.stderr
 
-    def run(*argv, env=None):
+    def run(*argv: str, env=None):
         return subprocess.run(
             [str(scripts / "loraforge"), *argv],
             capture_output=True,
@@ -63,4 +63,6 @@ def test_check_and_plan_work_without_the_engine_extra(command, tmp_path, layouts
     assert '"pictures": 15' in checked.stdout, checked.stderr
     planned = command("plan", *arguments, "--out", str(tmp_path / "out"), env=env)
     assert planned.returncode == 0, planned.stderr
-    assert {"config.toml", "dataset.toml", "prompts.txt", "run.sh", "run.ps1"} <= set(os.listdir(tmp_path / "out"))
+    assert {"config.toml", "dataset.toml", "prompts.txt", "run.sh", "run.ps1"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }

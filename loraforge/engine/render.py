@@ -143,7 +143,7 @@ def dataset_tables(job: Job, ground: Ground) -> Table:
 
 
 def _dataset_text(tables: Table) -> str:
-    """Write the one dataset and its one subset under headers: the engine's TOML library loses inline tables in lists."""
+    """Write dataset and subset under headers: the engine's TOML library loses inline tables in lists."""
     (dataset,) = tables["datasets"]
     (subset,) = dataset["subsets"]
     own = {key: value for key, value in dataset.items() if key != "subsets"}

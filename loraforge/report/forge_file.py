@@ -21,7 +21,7 @@ def forge_text(preset: Preset, *, images: str, trigger: str) -> str:
         f'preset = "{preset.name}"\n\n'
         f"{own}\n"
         "# [memory]\n"
-        '# profile = "auto"        # or the card to fit: "8gb", "10gb", "12gb", "16gb", "24gb", "32gb", "48gb", "80gb"\n'
+        f"# Settings not named here come from the preset, then from the defaults; see docs/settings.md.\n"
         "\n# What the preset sets, and why. To change a value, write it above without the leading #.\n"
         f"{shown}\n"
     )

@@ -44,10 +44,10 @@ class Summary:
         job, folder, proof = self.plan.job, self.plan.folder, self.outcome.proof
         assert proof is not None  # noqa: S101  # a run that is done has one
         word = f'"{job.dataset.trigger}, ..."' if job.dataset.trigger else "any prompt"
+        cost = f"{proof.size / 1e6:.1f} MB, in {self.outcome.ending.seconds / 60:.1f} min"
         lines = [
             f"done: {proof.path}",
-            f"  proven: {proof.modules} layers of rank {job.network.rank}, finite and trained, "
-            f"{proof.step} steps, {proof.size / 1e6:.1f} MB, in {self.outcome.ending.seconds / 60:.1f} min",
+            f"  proven: {proof.modules} layers of rank {job.network.rank}, finite and trained, {proof.step} steps, {cost}",
             *(f"  checkpoint {step:>6}: {path}" for step, path in self.outcome.checkpoints.items()),
             f"  {self.samples} samples: {folder.samples}" if self.samples else "  no samples were asked for",
             "next:",

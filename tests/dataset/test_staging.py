@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from sets import picture, small_set, tree
 
 from loraforge.dataset.staging import entries, harvest, stage
 from loraforge.errors import DatasetError, MachineError
-from sets import picture, small_set, tree
 
 
 @pytest.fixture

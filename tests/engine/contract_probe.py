@@ -54,7 +54,9 @@ def read(job: dict) -> dict:
     found = faults(job["config"])
     args = train_util.read_config_from_file(parser.parse_args(), parser)
     user_config = config_util.load_user_config(job["dataset"])
-    sanitizer = config_util.ConfigSanitizer(True, True, args.masked_loss, True)
+    sanitizer = config_util.ConfigSanitizer(
+        support_dreambooth=True, support_finetuning=True, support_controlnet=args.masked_loss, support_dropout=True
+    )
     blueprint = config_util.BlueprintGenerator(sanitizer).generate(user_config, args, tokenizer=None)
     group = blueprint.dataset_group
     (dataset,) = group.datasets

@@ -1,7 +1,6 @@
 """sd-scripts, end to end, on tiny weights."""
 
 import pytest
-
 from end_to_end import EndToEnd
 
 

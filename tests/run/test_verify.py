@@ -1,5 +1,7 @@
 """The proof of a LoRA: what it accepts, and each way in which a file fails it."""
 
+# ruff: noqa: E501  # one row a line reads best
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -53,7 +55,9 @@ def bf16(value):
     return (np.asarray(value, np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
-@pytest.mark.parametrize(("value", "part"), [(0.5, ""), (np.nan, "NaN"), (np.inf, "NaN"), (0.0, "still zero"), (-0.0, "still zero")])
+@pytest.mark.parametrize(
+    ("value", "part"), [(0.5, ""), (np.nan, "NaN"), (np.inf, "NaN"), (0.0, "still zero"), (-0.0, "still zero")]
+)
 def test_bf16_values_are_read_bit_by_bit(tmp_path, value, part):
     """NumPy has no bf16, and minus zero is zero."""
     path = written(tmp_path, {name: bf16(np.full(tensor.shape, value)) for name, tensor in weights().items()})

@@ -49,7 +49,7 @@ class EndToEnd:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def events(cls, tmp_path_factory):
+    def events(cls, tmp_path_factory) -> list[dict]:
         """Run the demo once."""
         if cls.kind == "kohya":
             from loraforge.engine.locate import find
@@ -61,7 +61,7 @@ class EndToEnd:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def folder(cls, events):
+    def folder(cls, events) -> RunFolder:
         """Return the demo's run folder."""
         return RunFolder(Path(events[-1]["run"]))
 
@@ -101,7 +101,16 @@ class EndToEnd:
     def test_every_phase_is_told_in_order(self, events):
         """From loading to the end, each phase of the run was seen."""
         phases = list(dict.fromkeys(event["phase"] for event in events if event["event"] == "phase-started"))
-        order = ["starting", "loading", "caching-latents", "caching-text", "training", "sampling", "saving", "finishing"]
+        order = [
+            "starting",
+            "loading",
+            "caching-latents",
+            "caching-text",
+            "training",
+            "sampling",
+            "saving",
+            "finishing",
+        ]
         assert [phase for phase in phases if phase in order] == order
         steps = [event["step"] for event in events if event["event"] == "step"]
         assert sorted(set(steps)) == list(range(1, 13))
