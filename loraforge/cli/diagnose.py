@@ -105,12 +105,9 @@ def _state(path: Path) -> dict[str, object]:
     return state if isinstance(state, dict) else {}
 
 
-def _show(traces: _Traces | None, advice: list[Advice], findings: list[Finding]) -> None:
+def say_advice(advice: list[Advice]) -> None:
+    """Tell advice: what is seen, why, on which evidence, and what to change."""
     console = human()
-    if traces:
-        console.print(Text(printable(f"{traces.path}{f' ({traces.status})' if traces.status else ''}"), "dim"))
-    if not advice:
-        console.print(Text("nothing in the log says that anything went wrong", "green"))
     for number, item in enumerate(advice, start=1):
         console.print(Text.assemble((f"{number}. {printable(item.title)}", "bold"), "  ", (f"[{item.code}]", "dim")))
         console.print(Text(f"   {printable(item.cause)}"))
@@ -121,6 +118,15 @@ def _show(traces: _Traces | None, advice: list[Advice], findings: list[Finding])
             console.print(Text.assemble(f"     {path}: ", (shown(old), "red"), " → ", (shown(new), "green")))
         if item.flags:
             console.print(Text(f"     {item.flags}", "cyan"))
+
+
+def _show(traces: _Traces | None, advice: list[Advice], findings: list[Finding]) -> None:
+    console = human()
+    if traces:
+        console.print(Text(printable(f"{traces.path}{f' ({traces.status})' if traces.status else ''}"), "dim"))
+    if not advice:
+        console.print(Text("nothing in the log says that anything went wrong", "green"))
+    say_advice(advice)
     if findings:
         console.print(Text("its settings, judged:", "bold"))
         say_findings(findings)

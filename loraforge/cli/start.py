@@ -8,6 +8,7 @@ from rich.text import Text
 
 from loraforge.cli.common import human, result
 from loraforge.engine.events import Event, Line
+from loraforge.engine.failures import UNKNOWN
 from loraforge.engine.schedule import learning_rate
 from loraforge.errors import Interrupted, TrainingError
 from loraforge.report.ndjson import NdjsonView
@@ -50,8 +51,23 @@ def told(plan: RunPlan, outcome: Outcome) -> Outcome:
     if outcome.status == "interrupted":
         kept = f"; checkpoints kept: {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
         raise Interrupted(f"{outcome.cause}{kept}", f"loraforge train {plan.folder.path} --resume goes on; {where}")
-    tail = "\n".join(f"    {line}" for line in outcome.ending.tail)
+    # A failure that is explained needs no more of the log than its evidence.
+    tail = "" if _explain(plan, outcome) else "\n".join(f"    {line}" for line in outcome.ending.tail)
     raise TrainingError(f"{outcome.cause}\n{tail}".rstrip(), f"loraforge diagnose {plan.folder.path}; {where}")
+
+
+def _explain(plan: RunPlan, outcome: Outcome) -> bool:
+    """Say of a failed run what `loraforge diagnose` would say, and return whether that was a known cause."""
+    from loraforge.advice.diagnose import of_run
+    from loraforge.cli.diagnose import say_advice
+
+    try:
+        log = plan.folder.log.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # without a log there is nothing to explain
+        return False
+    advice = of_run(log, outcome.ending.returncode, plan.job)
+    say_advice(advice)
+    return bool(advice) and advice[0].code not in UNKNOWN
 
 
 class _Recorded:

@@ -22,6 +22,8 @@ _SOURCE = re.compile(r"    \S|  File ")
 _BARS = re.compile(r".*\d+/\d+ \[[^\]]*\]\s*")
 _CONTEXT = 3
 _ENOUGH = 3
+# Codes of endings that no signature explains.
+UNKNOWN = frozenset({"ended-without-lora", "unrecognised"})
 
 
 @dataclass(frozen=True, slots=True)
