@@ -2,6 +2,7 @@
 
 import tomli_w
 
+from loraforge.config.profiles import PROFILES
 from loraforge.presets import Preset
 
 
@@ -15,13 +16,14 @@ def forge_text(preset: Preset, *, images: str, trigger: str) -> str:
     """
     own = tomli_w.dumps({"dataset": {"images": images, "trigger": trigger}, "output": {"name": _name(trigger)}})
     shown = "\n".join(f"# {line}".rstrip() for line in preset.text.strip().split("\n")[1:])
+    cards = ", ".join(f'"{profile.name}"' for profile in PROFILES)
     return (
         f"# {preset.name}: {preset.purpose}\n"
-        f"# Settings not named here come from the preset, then from the defaults; see docs/settings.md.\n"
+        "# Settings not named here come from the preset, then from the defaults; see docs/settings.md.\n"
         f'preset = "{preset.name}"\n\n'
         f"{own}\n"
         "# [memory]\n"
-        f"# Settings not named here come from the preset, then from the defaults; see docs/settings.md.\n"
+        f'# profile = "auto"   # or the card to fit: {cards}\n'
         "\n# What the preset sets, and why. To change a value, write it above without the leading #.\n"
         f"{shown}\n"
     )

@@ -47,7 +47,7 @@ class Summary:
         cost = f"{proof.size / 1e6:.1f} MB, in {self.outcome.ending.seconds / 60:.1f} min"
         lines = [
             f"done: {proof.path}",
-            f"  proven: {proof.modules} layers of rank {job.network.rank}, finite and trained, {proof.step} steps, {cost}",
+            f"  proven: {proof.modules} layers of rank {job.network.rank}, finite, {proof.step} steps, {cost}",
             *(f"  checkpoint {step:>6}: {path}" for step, path in self.outcome.checkpoints.items()),
             f"  {self.samples} samples: {folder.samples}" if self.samples else "  no samples were asked for",
             "next:",
