@@ -6,9 +6,10 @@ from pathlib import Path
 
 import typer
 
-from loraforge.cli.common import JOB_FILE, human, load_settings, result
+from loraforge.cli.common import JOB_FILE, human, load_settings, result, say_findings
 from loraforge.cli.start import carry_out
 from loraforge.config.definite import definite
+from loraforge.engine.locate import engine_findings
 from loraforge.errors import ConfigError
 from loraforge.machine.gpu import gpus
 from loraforge.run.folder import RunFolder, latest, new_folder
@@ -41,6 +42,7 @@ def train(
         return 0
     if not json:
         human().print(_opening(plan), markup=False)
+        say_findings(engine_findings(plan.ready.home) if plan.ready.home else ())
     carry_out(plan, json=json)
     return 0
 
