@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from loraforge.config.definite import definite
 from loraforge.config.job import Job
-from loraforge.config.profiles import profile_for, settled
 from loraforge.dataset.staging import entries
 from loraforge.engine.extras import check_extra
 from loraforge.engine.inspection import inspect_all
@@ -81,14 +81,7 @@ def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = 
     found += [("dataset" if finding.code != "no-images" else "settings", finding) for finding in picture_faults]
     card = vram_gib if vram_gib is not None else next((gpu.total_gib for gpu in gpus()), None)
     found += [("machine", finding) for finding in _card(job, card)]
-    training = job.training
-    steps = training.steps or max(training.min_steps, min(training.max_steps, training.steps_per_picture * pictures))
-    final = job.model_copy(
-        update={
-            "training": training.model_copy(update={"steps": steps}),
-            "memory": settled(job.memory, profile_for(job.memory.profile, card)),
-        }
-    )
+    final = definite(job, pictures, card)
     codes = [_EXIT[kind] for kind, finding in found if finding.severity == "error"]
     return Checked(tuple(finding for _, finding in found), final, min(codes, default=2), pictures)
 
