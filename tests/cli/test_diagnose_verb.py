@@ -98,3 +98,19 @@ def test_refusals(tmp_path, monkeypatch, capsys, argv, says):
     err = capsys.readouterr().err
     assert says in err
     assert "→" in err
+
+
+@pytest.mark.engine
+def test_failed_training_explains_itself(engine_home, tmp_path, capsys):
+    """A training that the engine refuses ends with its cause and the setting that mends it; diagnose says the same."""
+    argv = ["demo", "--out", str(tmp_path), "--engine", "kohya", "--set", "engine.extra.color_aug=true"]
+    assert run(argv) == 1
+    err = capsys.readouterr().err
+    assert "[augmentation-under-cache]" in err
+    assert "--set engine.extra.color_aug=none" in err
+    (folder,) = (tmp_path / "runs" / "demo").iterdir()
+    assert run(["diagnose", str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] == "failed"
+    assert document["advice"][0]["code"] == "augmentation-under-cache"
+    assert "augmentation-with-latent-cache" in {finding["code"] for finding in document["findings"]}
