@@ -24,7 +24,7 @@ _LAUNCHER = frozenset(
     {"num_processes", "num_machines", "gpu_ids", "num_cpu_threads_per_process", "main_process_port", "dynamo_mode",
      "machine_rank", "main_process_ip", *_LAUNCHER_SWITCHES}
 )  # fmt: skip
-_MOST_FINDINGS = 300  # what has more is no recipe
+MOST_FINDINGS = 300  # what has more is no recipe
 _NO = frozenset({"false", "no", "off", "0"})
 
 
@@ -69,7 +69,7 @@ def read_command(words: Sequence[str], options: Mapping[str, Option], source: So
 def read_options(words: Sequence[str], options: Mapping[str, Option], source: Source) -> None:
     """Read `--name value...` as the engine's parser would, mending what it would refuse."""
     at = 0
-    while at < len(words) and len(source.findings) < _MOST_FINDINGS:
+    while at < len(words) and len(source.findings) < MOST_FINDINGS:
         word = words[at]
         at += 1
         if not _is_option(word):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from loraforge.advice.importer.command import resolve
+from loraforge.advice.importer.command import MOST_FINDINGS, unknown
 from loraforge.advice.importer.findings import found
 from loraforge.advice.importer.source import Given, Source
 from loraforge.engine.options import Option
@@ -59,14 +59,11 @@ def read_config(values: Mapping[str, Any], options: Mapping[str, Option], source
             flat[key] = value
     for key, value in flat.items():
         where = f"{name}: {key}"
-        option, fault = resolve(f"--{key}", options)
-        if fault is not None and (fault.code == "unknown-option" or option is None or option != key):
-            if len(source.findings) < 300:
-                message = "The engine ignores it in a file without a word: it has no such option."
-                source.findings.append(found("unknown-option", where, message, fault.fix))
-            continue
-        if option is not None:
-            source.options.setdefault(option, Given(value, where, typed=True))
+        if key in options:
+            source.options.setdefault(key, Given(value, where, typed=True))
+        elif len(source.findings) < MOST_FINDINGS:
+            message = "The engine ignores it in a file without a word: it has no such option."
+            source.findings.append(found("unknown-option", where, message, unknown(where, options).fix))
 
 
 def is_dataset(values: Mapping[str, Any]) -> bool:

@@ -84,6 +84,25 @@ def test_any_depth_ends_well(key: str, depth: int) -> None:
         ends_well(f'{{"LoRA_type": "Flux1", "seed": 1, "{key}": {value}}}'.encode())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"k{index} = {index}\n" for index in range(30_000)),
+        "train.py " + " ".join(f"--k{index} 1" for index in range(30_000)),
+        "train.py --seed " + "a " * 200_000,
+        "optimizer_args = '" + "a=1 " * 100_000 + "'\n",
+        "--seed 1 " + "— " * 100_000,
+        "--seed 1 " + "<p " * 100_000,
+    ],
+    ids=["keys", "options", "words", "arguments", "dashes", "tags"],
+)
+def test_any_size_ends_soon(text: str) -> None:
+    """Whatever is large is read in seconds."""
+    start = time.monotonic()
+    ends_well(text.encode())
+    assert time.monotonic() - start < 20
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_mutated_recipes_end_well_and_soon(seed: int) -> None:
     """Recipes with anything cut out, put in and doubled end well; many still are recipes."""

@@ -252,8 +252,11 @@ def as_command(config: str) -> str:
     lines = ["accelerate launch flux_train_network.py"]
     for table in tomllib.loads(config).values():
         for name, value in table.items():
-            words = value if isinstance(value, list) else [] if value is True else [value]
-            lines.append(shlex.join([f"--{name}", *map(str, words)]))
+            if isinstance(value, list):
+                words = [f"--{name}", *value]
+            else:  # joined by =, since a text may begin with a hyphen
+                words = [f"--{name}" if value is True else f"--{name}={value}"]
+            lines.append(shlex.join(map(str, words)))
     return " \\  # so it says\n  ".join(lines) + "\n"
 
 
