@@ -2,20 +2,21 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
+from loraforge.advice.rules import check_job
 from loraforge.config.definite import definite
 from loraforge.config.job import Job
-from loraforge.dataset.staging import entries
 from loraforge.engine.extras import check_extra
-from loraforge.engine.inspection import inspect_all
+from loraforge.engine.inspection import inspect_all, is_full_size
 from loraforge.engine.locate import EngineHome, engine_findings, find
-from loraforge.engine.options import known_options
 from loraforge.engine.owned import OWNED
 from loraforge.engine.weights import find_weights
 from loraforge.errors import LoraforgeError
 from loraforge.findings import Finding, has_errors
-from loraforge.machine.gpu import gpus
+from loraforge.machine.gpu import Gpu, gpus
+from loraforge.machine.host import free_gib, host
 
 # What a finding's code says about whose fault it is decides the exit code; the gravest wins.
 _EXIT = {"settings": 2, "machine": 3, "dataset": 4}
@@ -73,17 +74,24 @@ def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = 
     found: list[tuple[str, Finding]] = []
     home, engine_faults = _engine(job, environ)
     found += [("machine", finding) for finding in engine_faults]
-    for path, why in check_extra(job.engine.extra, known_options(home), OWNED) if job.engine.extra else ():
-        found.append(("settings", Finding("engine-extra", "error", path, f"{path} {why}", "see docs/settings.md")))
+    found += [("settings", finding) for finding in _extra(job, home)]
     weights = find_weights(job.model, environ)
-    found += [("machine", finding) for finding in inspect_all(weights, job.model.family)]
-    pictures, picture_faults = _pictures(job)
+    weight_faults = list(inspect_all(weights, job.model.family))
+    found += [("machine", finding) for finding in weight_faults]
+    dataset, picture_faults = _pictures(job)
     found += [("dataset" if finding.code != "no-images" else "settings", finding) for finding in picture_faults]
-    card = vram_gib if vram_gib is not None else next((gpu.total_gib for gpu in gpus()), None)
+    cards = gpus()
+    card = vram_gib if vram_gib is not None else next((gpu.total_gib for gpu in cards), None)
     found += [("machine", finding) for finding in _card(job, card)]
-    final = definite(job, pictures, card)
+    machine = _machine(job, card, cards)
+    usable = not has_errors(weight_faults) and not weights.missing
+    facts = WeightFacts(full_size=is_full_size(weights.weights())) if usable else WeightFacts()
+    found += [("settings", finding) for finding in check_job(job, dataset, machine, facts)]
+    pictures = dataset.pictures if dataset else 0
     codes = [_EXIT[kind] for kind, finding in found if finding.severity == "error"]
-    return Checked(tuple(finding for _, finding in found), final, min(codes, default=2), pictures)
+    return Checked(
+        tuple(finding for _, finding in found), definite(job, pictures, card), min(codes, default=2), pictures
+    )
 
 
 def _engine(job: Job, environ: Mapping[str, str]) -> tuple[EngineHome | None, list[Finding]]:
@@ -101,14 +109,51 @@ def _engine(job: Job, environ: Mapping[str, str]) -> tuple[EngineHome | None, li
     return home, list(engine_findings(home))
 
 
-def _pictures(job: Job) -> tuple[int, list[Finding]]:
-    if job.dataset.images is None:
+def _extra(job: Job, home: EngineHome | None) -> Iterator[Finding]:
+    if job.engine.extra:  # reading the engine's source takes longer than all the rest, so only when it is needed
+        from loraforge.engine.options import known_options
+
+        for path, why in check_extra(job.engine.extra, known_options(home), OWNED):
+            yield Finding("engine-extra", "error", path, f"{path} {why}", "see docs/settings.md")
+
+
+def _pictures(job: Job) -> tuple[DatasetFacts | None, list[Finding]]:
+    dataset = job.dataset
+    if dataset.images is None:
         message = "There is nothing to train on: dataset.images is not set."
-        return 0, [Finding("no-images", "error", "dataset.images", message, "--images FOLDER")]
+        return None, [Finding("no-images", "error", "dataset.images", message, "--images FOLDER")]
+    # Measuring pictures needs numpy and Pillow; a check without pictures starts without them.
+    from loraforge.dataset.features import cache_folder
+    from loraforge.dataset.lint import LintOptions, lint
+
+    options = LintOptions(
+        trigger=dataset.trigger,
+        resolution=dataset.resolution,
+        buckets=dataset.buckets,
+        batch_size=dataset.batch_size,
+        text=False,  # reading text in pictures takes seconds each; `lint` does it
+        t5_tokens=job.training.t5_tokens or (512 if job.model.family == "flux-dev" else 256),
+        cache=cache_folder(),
+    )
     try:
-        return len(entries(job.dataset.images, job.dataset.trigger, "")), []
+        report = lint(dataset.images, options)
     except LoraforgeError as fault:
-        return 0, [Finding("dataset-unusable", "error", "dataset.images", fault.message, fault.hint)]
+        return None, [Finding("dataset-unusable", "error", "dataset.images", fault.message, fault.hint)]
+    sizes = [subject.features.size for subject in report.subjects if subject.features is not None]
+    captions = [subject.caption.text for subject in report.subjects]
+    facts = DatasetFacts.of(sizes, captions, dataset)
+    return replace(facts, pictures=len(report.subjects)), list(report.findings)
+
+
+def _machine(job: Job, card: float | None, cards: list[Gpu]) -> MachineFacts:
+    memory = host()
+    return MachineFacts(
+        vram_gib=card,
+        ram_gib=memory.ram_gib,
+        disk_free_gib=free_gib(job.output.dir),
+        capability=cards[0].capability if cards else None,
+        gpu_count=len(cards),
+    )
 
 
 def _card(job: Job, card: float | None) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from loraforge.settings import load
 
 # Raised whenever tiny weights or art change, so that an older cache is left alone.
 _CACHE = "demo-1"
-TRIGGER = "zxq_ink"
+TRIGGER = "zxqv"
 
 
 def demo(
