@@ -246,7 +246,7 @@ def _sampling(job: Job, ground: Ground) -> Table:
     return {
         "sample_prompts": str(ground.prompts_file),
         "sample_every_n_steps": every,
-        "sample_at_first": job.sampling.at_start or None,
+        "sample_at_first": (job.sampling.at_start and ground.resume is None) or None,  # step 0 is long past then
     }
 
 

@@ -120,6 +120,15 @@ def keep_random_state_while_caching(launch: Launch) -> None:
     train_util.DatasetGroup.new_cache_latents = caching
 
 
+def resume_exactly(launch: Launch) -> None:
+    """Go on from a state with the random numbers, pictures and averages of a run that never stopped."""
+    if "pretrained_model_name_or_path" not in launch.options:
+        return
+    from loraforge.engine import exact
+
+    exact.adapt()
+
+
 def _overridden(make: Callable[..., Any], dims: dict[str, int], **settings: Any) -> Any:
     return make(**{**settings, **dims})
 
@@ -131,6 +140,7 @@ ADAPTATIONS: tuple[Callable[[Launch], None], ...] = (
     shrink_autoencoder,
     shrink_text_encoders,
     keep_random_state_while_caching,
+    resume_exactly,
 )
 
 
