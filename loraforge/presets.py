@@ -1,6 +1,5 @@
 """The presets: sparse TOML files, one purpose each, every value with its reason beside it."""
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +49,8 @@ def read_preset(name: str) -> Preset:
         ConfigError: there is none of that name; names the nearest.
     """
     if name not in names():
+        import difflib
+
         close = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
         guess = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f'preset = "{name}": there is no such preset{guess}', f"choose one of {', '.join(names())}")

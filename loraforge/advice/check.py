@@ -8,7 +8,6 @@ from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
 from loraforge.advice.rules import check_job
 from loraforge.config.definite import definite
 from loraforge.config.job import Job
-from loraforge.engine.extras import check_extra
 from loraforge.engine.inspection import inspect_all, is_full_size
 from loraforge.engine.locate import EngineHome, engine_findings, find
 from loraforge.engine.owned import OWNED
@@ -111,6 +110,7 @@ def _engine(job: Job, environ: Mapping[str, str]) -> tuple[EngineHome | None, li
 
 def _extra(job: Job, home: EngineHome | None) -> Iterator[Finding]:
     if job.engine.extra:  # reading the engine's source takes longer than all the rest, so only when it is needed
+        from loraforge.engine.extras import check_extra
         from loraforge.engine.options import known_options
 
         for path, why in check_extra(job.engine.extra, known_options(home), OWNED):

@@ -1,12 +1,9 @@
 """The command line: one verb a file, each loaded only when it is called, one catch for everything that goes wrong."""
 
-import difflib
 import functools
 import importlib
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -65,6 +62,8 @@ def _dispatch(argv: Sequence[str]) -> int:
         print(f"loraforge {__version__}")  # noqa: T201
         return EXIT_DONE
     if verb not in built():
+        import difflib
+
         close = difflib.get_close_matches(verb, built(), n=1)
         guess = f"; did you mean `loraforge {close[0]}`?" if close else ""
         raise ConfigError(f"{verb}: there is no such verb{guess}", "loraforge --help lists them")
@@ -109,6 +108,9 @@ def _help() -> str:
 
 
 def _bug(bug: Exception) -> int:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile(
         "w", prefix="loraforge-bug-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import typer
 
-from loraforge.advice.check import Checked, check_all
 from loraforge.cli.common import human, load_settings, result, say_findings
 from loraforge.errors import ConfigError
 from loraforge.findings import Finding, has_errors
@@ -27,6 +26,8 @@ def check(
     json: bool = typer.Option(False, "--json", help="One JSON document on stdout."),
 ) -> int:
     """Check settings, dataset and machine: all findings at once, before a GPU minute is spent."""
+    from loraforge.advice.check import Checked, check_all  # not needed for --help
+
     try:
         settings = load_settings(
             target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine

@@ -3,21 +3,24 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from loraforge.errors import ConfigError, LoraforgeError
 from loraforge.findings import Finding, ranked
 from loraforge.settings import Settings, load
 from loraforge.settings.load import DEFAULT_FILE
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 JOB_FILE = "job.toml"
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
-def human() -> Console:
+def human() -> "Console":
     """Return the console for people: stderr, so that results on stdout can be piped."""
+    from rich.console import Console  # a program that asks for JSON need not wait for it
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -29,6 +32,8 @@ def result(text: str) -> None:
 
 def say_fault(fault: LoraforgeError) -> None:
     """Tell a fault and what to do about it."""
+    from rich.text import Text
+
     console = human()
     console.print(Text.assemble(("loraforge: ", "bold red"), printable(fault.message)))
     if fault.hint:
@@ -37,6 +42,8 @@ def say_fault(fault: LoraforgeError) -> None:
 
 def say_findings(findings: Iterable[Finding]) -> None:
     """Tell findings, the gravest first."""
+    from rich.text import Text
+
     console = human()
     for finding in ranked(findings):
         console.print(

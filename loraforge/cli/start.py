@@ -1,21 +1,20 @@
 """What `train` and `demo` share: from a plan to a told ending."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterator
 
 from rich.text import Text
 
 from loraforge.cli.common import human, result
-from loraforge.engine.events import Event, Line
 from loraforge.engine.failures import UNKNOWN
 from loraforge.engine.schedule import learning_rate
 from loraforge.errors import Interrupted, TrainingError
-from loraforge.report.ndjson import NdjsonView
+from loraforge.report.ndjson import as_json
 from loraforge.report.summary import summary
 from loraforge.report.view import View, choose_view
 from loraforge.run.gpu import gpu_memory
 from loraforge.run.plan import RunPlan
+from loraforge.run.record import Recorder, surroundings
 from loraforge.run.train import Outcome, prepare, train
 
 
@@ -35,7 +34,7 @@ def carry_out(plan: RunPlan, *, json: bool) -> Outcome:
         gpu_gib=gpu_gib,
         learning_rate=lambda step: learning_rate(plan.job.optimizer, step, plan.steps),
     )
-    with _recording(plan, view) as recorded:
+    with _recording(plan, view, gpu_gib) as recorded:
         outcome = train(plan, recorded, gpu_gib=gpu_gib)
     if json:
         result(summary(plan, outcome).as_json())
@@ -70,26 +69,10 @@ def _explain(plan: RunPlan, outcome: Outcome) -> bool:
     return bool(advice) and advice[0].code not in UNKNOWN
 
 
-class _Recorded:
-    """Passes events on and keeps them in events.ndjson; plain lines are in the raw log already."""
-
-    def __init__(self, view: View, file: IO[str]) -> None:
-        self._view = view
-        self._record = NdjsonView(file)
-
-    def handle(self, event: Event) -> None:
-        if not isinstance(event, Line):
-            self._record.handle(event)
-        self._view.handle(event)
-
-    def tick(self, now: float) -> None:
-        self._view.tick(now)
-
-
 @contextlib.contextmanager
-def _recording(plan: RunPlan, view: View) -> Iterator[_Recorded]:
+def _recording(plan: RunPlan, view: View, gpu_gib: Callable[[], float | None]) -> Iterator[Recorder]:
     try:
         with plan.folder.events.open("a", encoding="utf-8") as file:
-            yield _Recorded(view, file)
+            yield Recorder(view, file, as_json, surroundings=surroundings(plan), gpu_gib=gpu_gib)
     finally:
         view.close()

@@ -1,12 +1,13 @@
 """The NVIDIA GPUs of this machine, asked of the driver itself: no torch, no nvidia-smi."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import psutil
-import pynvml
-
 _GIB = 1 << 30
+# What a driver shows of itself on Linux: natively and in containers, or under WSL. Looking costs nothing.
+_TRACES = (Path("/dev/nvidiactl"), Path("/proc/driver/nvidia"), Path("/dev/dxg"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,18 @@ class Gpu:
     processes: tuple[GpuProcess, ...] = ()
 
 
-def gpus(nvml: Any = pynvml) -> list[Gpu]:
+def gpus(nvml: Any = None) -> list[Gpu]:
     """Return the cards the driver knows, by index; an empty list where there is no driver or no card.
 
     Never raises: a card that fails to answer is left out.
+
+    Args:
+        nvml: the module to ask; None is NVIDIA's own, imported only where there are traces of a driver.
     """
+    if nvml is None:
+        if sys.platform == "linux" and not any(trace.exists() for trace in _TRACES):
+            return []
+        import pynvml as nvml
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:
@@ -94,6 +102,8 @@ def _processes(nvml: Any, handle: Any) -> tuple[GpuProcess, ...]:
 
 
 def _name(pid: int) -> str:
+    import psutil
+
     try:
         return str(psutil.Process(pid).name())
     except psutil.Error:  # of another container, or gone meanwhile

@@ -1,6 +1,5 @@
 """Layers of settings: default < preset < file < command line. Every value remembers which layer set it."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,6 +111,8 @@ def nearest(dotted: str, extra_names: Mapping[str, str]) -> str | None:
         dotted: the unknown path.
         extra_names: other programs' names for our settings, such as `network_dim` for `network.rank`.
     """
+    import difflib
+
     known = [*leaves_known(), *sorted(tables_known())]
     leaf = dotted.rpartition(".")[2]
     if leaf in extra_names:
