@@ -55,7 +55,9 @@ def gpus(nvml: Any = None) -> list[Gpu]:
     if nvml is None:
         if sys.platform == "linux" and not any(trace.exists() for trace in _TRACES):
             return []
-        import pynvml as nvml
+        import pynvml
+
+        nvml = pynvml
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from loraforge.machine import gpu as module
 from loraforge.machine.gpu import gpus
 
 GIB = 1 << 30
@@ -71,7 +70,7 @@ def test_a_program_that_can_not_be_named(monkeypatch):
     def gone(pid):
         raise psutil.NoSuchProcess(pid)
 
-    monkeypatch.setattr(module.psutil, "Process", gone)
+    monkeypatch.setattr(psutil, "Process", gone)
     assert gpus(_nvml())[0].processes[0].name == "?"
 
 
