@@ -12,9 +12,9 @@ from loraforge.errors import Interrupted, TrainingError
 from loraforge.report.ndjson import as_json
 from loraforge.report.summary import summary
 from loraforge.report.view import View, choose_view
+from loraforge.run.diary import Diarist, surroundings
 from loraforge.run.gpu import gpu_memory
 from loraforge.run.plan import RunPlan
-from loraforge.run.record import Recorder, surroundings
 from loraforge.run.train import Outcome, prepare, train
 
 
@@ -70,9 +70,9 @@ def _explain(plan: RunPlan, outcome: Outcome) -> bool:
 
 
 @contextlib.contextmanager
-def _recording(plan: RunPlan, view: View, gpu_gib: Callable[[], float | None]) -> Iterator[Recorder]:
+def _recording(plan: RunPlan, view: View, gpu_gib: Callable[[], float | None]) -> Iterator[Diarist]:
     try:
         with plan.folder.events.open("a", encoding="utf-8") as file:
-            yield Recorder(view, file, as_json, surroundings=surroundings(plan), gpu_gib=gpu_gib)
+            yield Diarist(view, file, as_json, surroundings=surroundings(plan), gpu_gib=gpu_gib)
     finally:
         view.close()

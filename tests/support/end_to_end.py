@@ -118,7 +118,11 @@ class EndToEnd:
 
     def test_the_raw_log_and_the_events_are_kept(self, events, folder):
         """The run folder holds what was seen, whole."""
-        kept = [json.loads(line) for line in folder.events.read_text().splitlines()]
+        first, *diary = [json.loads(line) for line in folder.events.read_text().splitlines()]
+        assert first["event"] == "surroundings"
+        times = [entry.pop("at") for entry in diary]
+        assert times == sorted(times)
+        kept = [entry for entry in diary if entry["event"] != "memory"]
         assert kept == [event for event in events if event["event"] not in {"line", "ended"}]
         assert b"model saved." in folder.log.read_bytes()
 

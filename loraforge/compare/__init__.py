@@ -1,0 +1,1 @@
+"""Choosing among the checkpoints of a run: samples, scores, a recommendation."""

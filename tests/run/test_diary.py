@@ -1,0 +1,49 @@
+import io
+import json
+
+from loraforge.engine.events import Line, PhaseStarted
+from loraforge.run.diary import Diarist
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.events, self.ticks = [], []
+
+    def handle(self, event):
+        self.events.append(event)
+
+    def tick(self, now):
+        self.ticks.append(now)
+
+
+def test_events_are_passed_on_and_written_with_their_time():
+    """Each entry has the clock's time; plain lines are passed on but not written; memory is noted every 5 s."""
+    view, file = Seen(), io.StringIO()
+    diarist = Diarist(
+        view,
+        file,
+        lambda event: {"event": event.phase},
+        surroundings={"torch": "2"},
+        gpu_gib=lambda: 7.5,
+        clock=lambda: 9.0,
+    )
+    diarist.handle(PhaseStarted("loading"))
+    diarist.handle(Line("hello", "stdout"))
+    for now in (10.0, 12.0, 15.0):
+        diarist.tick(now)
+    assert [json.loads(line) for line in file.getvalue().splitlines()] == [
+        {"event": "surroundings", "torch": "2", "at": 9.0},
+        {"event": "loading", "at": 9.0},
+        {"event": "memory", "gpu_gib": 7.5, "at": 9.0},
+        {"event": "memory", "gpu_gib": 7.5, "at": 9.0},
+    ]
+    assert len(view.events) == 2
+    assert view.ticks == [10.0, 12.0, 15.0]
+
+
+def test_without_a_card_no_memory_is_noted():
+    """None is not zero."""
+    file = io.StringIO()
+    diarist = Diarist(Seen(), file, lambda _: {}, surroundings={})
+    diarist.tick(100.0)
+    assert len(file.getvalue().splitlines()) == 1
