@@ -15,9 +15,10 @@ import platformdirs
 from PIL import Image
 
 from loraforge.dataset import pixels
+from loraforge.dataset.compression import former_quality, jpeg_quality
 from loraforge.dataset.images import PictureError, Size, opened, orientation, to_rgb, turned
 
-_VERSION = "v1"  # of the measurements; raising it forgets all remembered ones
+_VERSION = "v2"  # of the measurements; raising it forgets all remembered ones
 _SMALL = 256
 _WORKING_AREA = 1024 * 1024
 
@@ -37,7 +38,8 @@ class Features:
         frames: number of frames, above 1 when animated.
         transparent: share of pixels that are not opaque, 0 to 1.
         quality: estimated JPEG quality 1 to 100, None for other formats.
-        sharpness, detail_loss, jpeg_step, borders, occupied, layout, style: see `pixels`; detail_loss is for halving.
+        former_quality: JPEG quality up to 45 it was once saved at, None if better or never.
+        sharpness, detail_loss, borders, occupied, layout, style: see `pixels`; detail_loss is for halving.
         hash, mirrored_hash: 64-bit perceptual hashes as hex.
         thumb: 256 grey values as hex.
     """
@@ -54,7 +56,7 @@ class Features:
     quality: int | None
     sharpness: float
     detail_loss: float
-    jpeg_step: float
+    former_quality: int | None
     borders: tuple[float, float, float, float]
     occupied: float
     layout: list[float]
@@ -164,7 +166,7 @@ def measure(path: Path, digest: str = "") -> Features:
         quality=quality,
         sharpness=round(pixels.sharpness(patches), 4),
         detail_loss=round(pixels.detail_loss(full_patches, 2), 4),
-        jpeg_step=pixels.jpeg_step(full_patches),
+        former_quality=former_quality(full_patches),
         borders=pixels.borders(upright),
         occupied=round(pixels.occupied(upright), 4),
         layout=pixels.layout(upright),
@@ -193,12 +195,3 @@ def _prints(reduced: Image.Image) -> dict[str, str]:
     mirrored = grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     thumb = grey.resize((16, 16), Image.Resampling.BOX).tobytes().hex()
     return {"hash": str(imagehash.phash(grey)), "mirrored_hash": str(imagehash.phash(mirrored)), "thumb": thumb}
-
-
-def jpeg_quality(image: Image.Image) -> int | None:
-    """Return the quality, 1 to 100, that libjpeg's standard table would need for these quantisers; None if no JPEG."""
-    tables: dict[int, list[int]] | None = getattr(image, "quantization", None)
-    if image.format != "JPEG" or not tables:
-        return None
-    coarse = sum(tables[min(tables)]) / 36.89  # the standard luma table at quality 50 sums up to 3689
-    return max(1, min(100, round(100 - coarse / 2 if coarse <= 100 else 5000 / coarse)))

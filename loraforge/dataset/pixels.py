@@ -1,4 +1,4 @@
-"""What pixels say about a picture: sharpness, real detail, traces of JPEG, borders, emptiness and the hand.
+"""What pixels say about a picture: sharpness, real detail, borders, emptiness and the hand.
 
 Pure functions on arrays. Thresholds live with the lint rules; these only measure.
 """
@@ -96,47 +96,6 @@ def detail_loss(patches: list[Grey], factor: float) -> float:
         lost += float(np.square(back - patch)[inner].mean())
         fine += float(np.square(patch - ground)[inner].mean())
     return float(np.sqrt(lost / (fine + 0.5))) if fine else 1.0
-
-
-_COSINES = np.cos(np.pi / 8 * (np.arange(8) + 0.5) * np.arange(8)[:, None]) * np.where(
-    np.arange(8)[:, None], 0.5, 8**-0.5
-)
-_LOW_FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
-_STEPS = np.arange(8, 161)
-
-
-def jpeg_step(patches: list[Grey]) -> float:
-    """Return the step by which JPEG rounded low frequencies, also of a JPEG saved as something else since; 0 if none.
-
-    The cosine coefficients of the 8x8 squares of a decoded JPEG are multiples of its quantiser; 12 is quality 50, and
-    the step grows as quality falls. Patches must start on multiples of 8 in the picture as stored.
-    """
-    squares = [
-        patch[: len(patch) // 8 * 8, : patch.shape[1] // 8 * 8].reshape(len(patch) // 8, 8, -1, 8).swapaxes(1, 2)
-        for patch in patches
-        if min(patch.shape) >= 8
-    ]
-    if not squares:
-        return 0.0
-    coefficients = _COSINES @ np.concatenate([square.reshape(-1, 8, 8) for square in squares]) @ _COSINES.T
-    steps = [_step_of(np.abs(coefficients[:, row, column])) for row, column in _LOW_FREQUENCIES]
-    found = [step for step in steps if step]
-    # Quantisers of low frequencies are alike; windows of a drawn house fake one, not all.
-    return float(np.median(found)) if len(found) >= 4 and max(found) <= 2 * min(found) else 0.0
-
-
-def _step_of(values: Any) -> int:
-    values = values[values > 3]
-    if len(values) < 40:
-        return 0
-    times = values[:: len(values) // 1024 + 1, None] / _STEPS
-    counted = np.maximum((times > 0.5).sum(0), 1)
-    near = ((np.abs(times - np.round(times)) < 0.15) & (times > 0.5)).sum(0)
-    once = ((times > 0.85) & (times < 1.15)).sum(0)
-    between = ((times > 0.25) & (times < 0.6)).sum(0)
-    # Multiples of the step and next to nothing between; in other pictures small values are the commonest.
-    fits = (near > 0.62 * counted) & (counted >= 24) & (between < 0.4 * once)
-    return int(_STEPS[fits].max()) if fits.any() else 0
 
 
 def borders(small: Colour) -> tuple[float, float, float, float]:

@@ -1,12 +1,10 @@
-import io
-
 import numpy as np
 import pytest
 from make_sets import STYLES, blurred, draw, enlarged, framed
 from PIL import Image
 
 from loraforge.dataset import pixels
-from loraforge.dataset.features import jpeg_quality, measure
+from loraforge.dataset.features import measure
 
 
 def _small(image: Image.Image):
@@ -17,12 +15,6 @@ def _small(image: Image.Image):
 
 def _patches(image: Image.Image):
     return pixels.busiest_patches(image, _small(image))
-
-
-def _jpeg(image: Image.Image, quality: int) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer)
 
 
 @pytest.fixture(scope="module", params=STYLES)
@@ -43,22 +35,6 @@ def test_enlarging_is_told_from_every_hand(picture, factor):
     """Halving loses next to nothing of an enlarged picture and much of a clean one."""
     assert pixels.detail_loss(_patches(picture), 2) > 0.19
     assert pixels.detail_loss(_patches(enlarged(picture, factor)), 2) < 0.175
-
-
-@pytest.mark.parametrize(("quality", "least", "most"), [(10, 50, 72), (25, 22, 30)])
-def test_the_step_of_a_former_jpeg(quality, least, most):
-    """The quantiser is read off the pixels, also after saving again at high quality."""
-    clean = draw("oil", 2, size=(1024, 768))[0]
-    assert pixels.jpeg_step(_patches(clean)) == 0
-    once = _jpeg(clean, quality).convert("RGB")
-    assert least <= pixels.jpeg_step(_patches(once)) <= most
-    assert least <= pixels.jpeg_step(_patches(_jpeg(once, 95).convert("RGB"))) <= most
-
-
-@pytest.mark.parametrize("quality", [10, 30, 50, 75, 95])
-def test_jpeg_quality_is_estimated(quality):
-    """The estimate from the tables is close to what was asked for."""
-    assert jpeg_quality(_jpeg(Image.new("RGB", (64, 64)), quality)) == pytest.approx(quality, abs=6)
 
 
 def test_frames_are_told_from_plain_grounds(picture):
@@ -83,7 +59,7 @@ def test_any_size_can_be_measured(tmp_path, size):
     """Tiny and narrow pictures give finite numbers."""
     Image.effect_noise(size, 60).convert("RGB").save(tmp_path / "a.png")
     found = measure(tmp_path / "a.png")
-    numbers = [found.sharpness, found.detail_loss, found.jpeg_step, found.occupied, *found.style, *found.layout]
+    numbers = [found.sharpness, found.detail_loss, found.occupied, *found.style, *found.layout]
     assert np.isfinite(numbers).all()
     assert found.size == size
 

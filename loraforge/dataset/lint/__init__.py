@@ -160,6 +160,7 @@ def _facts(subject: Subject) -> dict[str, object]:
             "sharpness": known.sharpness,
             "detail_loss": known.detail_loss,
             "jpeg_quality": known.quality,
+            "former_jpeg_quality": known.former_quality,
             "text": list(subject.text) if subject.text is not None else None,
         }
     if placed is not None:

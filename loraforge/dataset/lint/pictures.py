@@ -6,9 +6,7 @@ from loraforge.dataset.features import Features
 from loraforge.dataset.lint.base import Hit, Scene, Subject, rule
 from loraforge.dataset.lint.judged import is_blurred, is_empty, is_enlarged
 
-_COARSE_STEP = 14
 _POOR_QUALITY = 50
-_STEP_TIMES_QUALITY = 585  # in libjpeg's tables, below quality 50
 
 
 def _few(found: list[tuple[Subject, Features]], scene: Scene) -> bool:
@@ -101,9 +99,9 @@ def jpeg_artefacts(scene: Scene) -> Iterator[Hit]:
     for subject, features in scene.readable:
         if features.quality is not None and features.quality < _POOR_QUALITY:
             yield Hit((subject.name,), f"it was saved at JPEG quality {features.quality} or so")
-        elif features.jpeg_step >= _COARSE_STEP:
-            before = round(_STEP_TIMES_QUALITY / features.jpeg_step)
-            yield Hit((subject.name,), f"it was once saved at JPEG quality {before} or so, and the damage stays")
+        elif features.former_quality is not None:
+            message = f"it was once saved at JPEG quality {features.former_quality} or so, and the damage stays"
+            yield Hit((subject.name,), message)
 
 
 @rule(
