@@ -1,293 +1,299 @@
 """The stand-in engine: trains a FLUX LoRA with diffusers and peft from the very files that sd-scripts reads.
 
 usage: embedded.py --config_file X      under accelerate, as flux_train_network.py
-
-It serves a first look where sd-scripts can't be had. It takes the options that loraforge renders, refuses any other by
-name, and speaks the engine's own lines on the engine's own streams. It has no feature that sd-scripts has not.
+It serves a first look where sd-scripts can't be had: it takes the options that loraforge's presets render, refuses any
+other by name, and speaks the engine's own lines on the engine's own streams. It has no feature that sd-scripts has not.
 """
 
 import argparse
 import ast
-import importlib
 import json
 import logging
 import math
 import random
+import re
 import shutil
 import sys
 import time
-import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
 if __name__ == "__main__":  # Python puts a script's folder first, where header.py and its like would hide other modules
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from PIL import Image
-from rich.console import Console
-from rich.logging import RichHandler
-from torch import nn
+from diffusers import FluxPipeline
+from diffusers.optimization import get_scheduler
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from torch import Tensor
 from tqdm import tqdm
-from transformers import get_scheduler
+from transformers.optimization import Adafactor
 
-from loraforge.engine.embedded_data import Entry, batches_of, fill_caches, read_entries, read_prompts
-from loraforge.engine.embedded_flux import TextEncoders, add_lora, draw, flow_loss, load_autoencoder, load_transformer
-from loraforge.engine.embedded_options import DEFAULTS, OPTIMIZERS, dataset_faults, option_faults, read_flat
-from loraforge.engine.embedded_output import make_metadata, save_lora
-from loraforge.engine.shapes import read_shapes, transformer_dims
-from loraforge.errors import LoraforgeError
+from loraforge.config.dataset import Buckets
+from loraforge.dataset.buckets import Placement, bucket_for
+from loraforge.dataset.captions import caption_path, read_caption
+from loraforge.dataset.images import list_pictures, read_size
+from loraforge.engine.embedded_scope import read_run, told
+from loraforge.engine.flux_pipeline import draw, encode_picture, encode_text, load_pipeline
+from loraforge.engine.kohya_lora import add_lora, make_metadata, save_lora
+from loraforge.engine.weights import Weights
 
+OPTIMIZERS = {"Adafactor": Adafactor, "AdamW": torch.optim.AdamW}
 log = logging.getLogger("embedded")
 
 
-def make_optimizer(args: SimpleNamespace, network: nn.Module) -> tuple[torch.optim.Optimizer, str]:
-    """Return the optimizer and its description as the engine's metadata spells it."""
-    module, _, name = OPTIMIZERS[args.optimizer_type.lower()].rpartition(".")
-    settings = {key: ast.literal_eval(value) for key, value in (item.split("=", 1) for item in args.optimizer_args)}
-    optimizer = getattr(importlib.import_module(module), name)
-    described = f"({','.join(f'{key}={value}' for key, value in settings.items())})" if settings else ""
-    return optimizer(network.parameters(), lr=args.learning_rate, **settings), f"{module}.{name}{described}"
+@dataclass
+class Item:
+    """A picture of the set: its training size, and what the caches hold of it and its caption."""
+
+    path: Path
+    place: Placement
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
-def refuse(faults: list[str]) -> None:
-    """End with exit code 2 where there are faults, naming each."""
-    for fault in faults:
-        print(f"error: the embedded engine {fault}", file=sys.stderr)
-    if faults:
-        raise SystemExit(2)
+def read_items(data: SimpleNamespace) -> list[Item]:
+    """List the pictures of a dataset with their buckets."""
+    sizes = {"step": data.bucket_reso_steps, "min": data.min_bucket_reso, "max": data.max_bucket_reso}
+    buckets = Buckets(enabled=data.enable_bucket, upscale=not data.bucket_no_upscale, **sizes)
+    paths = [picture.path for picture in list_pictures(Path(data.image_dir))]
+    return [Item(path, bucket_for(read_size(path), data.resolution, buckets)) for path in paths]
 
 
-def _describe(entries: list[Entry], epoch: list[list[Entry]], repeats: int, folder: str) -> None:
-    log.info("prepare images.")
-    log.info("found directory %s contains %d image files", folder, len(entries))
-    if bare := sum(not entry.caption for entry in entries):
-        log.warning("No caption file found for %d images. Training will continue without captions", bare)
-    log.info("%d train images with repeats.", len(entries) * repeats)
-    log.info("0 reg images with repeats.")
-    log.info("make buckets")
-    log.info("number of images (including repeats)")
-    sizes = sorted({entry.bucket for entry in entries})
-    for index, size in enumerate(sizes):
-        count = sum(len(batch) for batch in epoch if batch[0].bucket == size)
-        log.info("bucket %d: resolution %s, count: %d", index, size, count)
-    if not entries:
-        log.error("No data found. Please verify arguments: there is no picture in %s", folder)
-        raise SystemExit(1)
+def batches_of(items: list[Item], data: SimpleNamespace, seed: str) -> list[list[Item]]:
+    """Shuffle an epoch into batches of one bucket each; equal seeds give equal epochs."""
+    order = random.Random(seed)  # noqa: S311  # no secret
+    buckets: dict[tuple[int, int], list[Item]] = {}
+    for item in items:
+        buckets.setdefault(item.place.bucket, []).extend([item] * data.num_repeats)
+    batches = []
+    for members in buckets.values():
+        order.shuffle(members)
+        batches += [members[at : at + data.batch_size] for at in range(0, len(members), data.batch_size)]
+    order.shuffle(batches)
+    return batches
 
 
-def _head(args: SimpleNamespace, epoch: list[list[Entry]], epochs: int, batch_size: int, pictures: int) -> None:
-    print("running training / 学習開始")
-    print(f"  num train images * repeats / 学習画像の数×繰り返し回数: {pictures}")
-    print("  num validation images * repeats / 学習画像の数×繰り返し回数: 0")
-    print("  num reg images / 正則化画像の数: 0")
-    print(f"  num batches per epoch / 1epochのバッチ数: {len(epoch)}")
-    print(f"  num epochs / epoch数: {epochs}")
-    print(f"  batch size per device / バッチサイズ: {batch_size}")
-    print(f"  gradient accumulation steps / 勾配を合計するステップ数 = {args.gradient_accumulation_steps}")
-    print(f"  total optimization steps / 学習ステップ数: {args.max_train_steps}", flush=True)
+def cache(items: list[Item], suffix: str, encode: Callable[[Item], dict[str, Tensor]]) -> None:
+    """Encode what is not yet kept beside its picture, and give each item what is kept."""
+    for item in tqdm(items):
+        path = item.path.with_name(f"{item.path.stem}_{item.place.bucket[0]}x{item.place.bucket[1]}_{suffix}.npz")
+        if not path.exists():
+            scratch = path.with_suffix(".part")
+            with scratch.open("wb") as file:
+                np.savez(file, **{name: tensor.float().cpu().numpy() for name, tensor in encode(item).items()})
+            scratch.replace(path)
+        with np.load(path) as arrays:
+            item.tensors |= {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def read_prompts(path: str | None) -> list[tuple[str, dict[str, str]]]:
+    """Read prompts.txt: a prompt a line, with width, height, seed, steps and guidance as flags of one letter."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines() if path else []
+    return [(re.split(" --[whdsg] ", line)[0], dict(re.findall(r" --([whdsg]) (\S+)", line))) for line in lines]
+
+
+def flow_loss(pipeline: FluxPipeline, tensors: dict[str, Tensor], args: SimpleNamespace) -> Tensor:
+    """Return the flow-matching loss of a batch; noise is drawn first and the noise level second, as in the engine."""
+    pack, positions = pipeline._pack_latents, pipeline._prepare_latent_image_ids  # noqa: SLF001  # no public ones
+    latents, text = tensors["latents"], tensors["prompt_embeds"]
+    (count, _, height, width), device, model = latents.shape, latents.device, pipeline.transformer
+    noise = torch.randn_like(latents)
+    drawn = (torch.randn(count, device=device) * args.sigmoid_scale).sigmoid()
+    shift = calculate_shift(height * width // 4, max_shift=1.15)  # upwards with the picture's size, as FLUX was trained
+    sigmas = pipeline.scheduler.time_shift(shift, 1.0, drawn)
+    level = sigmas.view(-1, 1, 1, 1)
+    noisy = ((1 - level) * latents + level * noise).to(torch.bfloat16)
+    with torch.autocast(device.type, torch.bfloat16):
+        predicted = model(
+            hidden_states=pack(noisy, *noisy.shape),
+            timestep=(sigmas * 1000).to(torch.bfloat16) / 1000,  # rounded as in the engine
+            guidance=torch.full((count,), args.guidance_scale, device=device) if model.config.guidance_embeds else None,
+            pooled_projections=tensors["pooled_prompt_embeds"],
+            encoder_hidden_states=text,
+            img_ids=positions(count, height // 2, width // 2, device, torch.float32),
+            txt_ids=torch.zeros(text.shape[1], 3, device=device),
+        ).sample
+    return torch.nn.functional.mse_loss(predicted.float(), pack(noise - latents, *latents.shape))
 
 
 class Trainer:
-    """One run, from options to a saved LoRA."""
+    """One run, from its options to a saved LoRA."""
 
-    def __init__(self, args: SimpleNamespace) -> None:
-        self.args, self.output = args, Path(args.output_dir)
-        self.dtype = torch.bfloat16 if args.mixed_precision == "bf16" else torch.float32
+    def __init__(self, args: SimpleNamespace, data: SimpleNamespace) -> None:
+        """Read the pictures, load FLUX, fill the caches and make the LoRA."""
+        self.args, self.data, self.output = args, data, Path(args.output_dir)
+        self.items = read_items(data)
+        if not self.items:
+            raise SystemExit(f"No data found. Please verify arguments: there is no picture in {data.image_dir}")
         set_seed(args.seed)
-        self.dev = transformer_dims(read_shapes(Path(args.pretrained_model_name_or_path)))["guidance_embed"]
-        tokens = args.t5xxl_max_token_length or (512 if self.dev else 256)
-        log.info("t5xxl_max_token_length: %d", tokens)
-        log.info("Loading dataset config from %s", args.dataset_config)
-        (table,) = tomllib.loads(Path(args.dataset_config).read_text(encoding="utf-8"))["datasets"]
-        (subset,) = table["subsets"]
-        self.batch_size, self.repeats = table.get("batch_size", 1), subset.get("num_repeats", 1)
-        self.entries = read_entries(table, subset)
-        self.epoch = batches_of(self.entries, self.repeats, self.batch_size)
-        _describe(self.entries, self.epoch, self.repeats, subset["image_dir"])
-        log.info("preparing accelerator")
-        self.accelerator = Accelerator(
-            gradient_accumulation_steps=args.gradient_accumulation_steps, mixed_precision=args.mixed_precision
-        )
+        every = args.gradient_accumulation_steps
+        self.accelerator = Accelerator(gradient_accumulation_steps=every, mixed_precision=args.mixed_precision)
         if self.accelerator.num_processes > 1:
-            refuse(["trains on one process"])
-        print(f"accelerator device: {self.accelerator.device}")
-        self.model = load_transformer(Path(args.pretrained_model_name_or_path), self.dtype)
-        self.autoencoder = load_autoencoder(Path(args.ae), self.dtype)
-        self.prompts = read_prompts(args.sample_prompts)
-        self.encode(tokens)
+            raise SystemExit("error: the embedded engine trains on one process")
+        files = (args.pretrained_model_name_or_path, args.clip_l, args.t5xxl, args.ae, args.tokenizer_cache_dir)
+        self.pipeline = load_pipeline(Weights(*(path and Path(path) for path in files)))
+        with self.accelerator.autocast():
+            self.encode()
+        # Encoding drew random numbers unless the caches were warm, and the LoRA must not depend on that.
+        set_seed(args.seed)
         self.prepare()
 
-    def encode(self, tokens: int) -> None:
-        """Fill both caches and encode the prompts; the text encoders are gone again before training."""
-        text = TextEncoders(self.args, tokens, self.dtype)
-        with self.accelerator.autocast():
-            fill_caches(self.entries, self.autoencoder, text, self.args, self.accelerator.device)
-            if self.prompts:
-                log.info("cache Text Encoder outputs for sample prompt: %s", self.args.sample_prompts)
-            for prompt in self.prompts:
-                log.info("cache Text Encoder outputs for prompt: %s", prompt.text)
-                prompt.encoded = text(prompt.text)
-        del text
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    def encode(self) -> None:
+        """Encode pictures, captions and prompts; the text encoders are gone before training."""
+        pipeline, device, tokens = self.pipeline, self.accelerator.device, self.args.t5xxl_max_token_length
+        log.info("caching latents...")
+        pipeline.vae.to(device)
+        cache(self.items, "latents", lambda item: encode_picture(pipeline, item.path, item.place))
+        pipeline.text_encoder.to(device)
+        pipeline.text_encoder_2.to(device)
+        log.info("caching Text Encoder outputs...")
+        cache(
+            self.items, "text", lambda item: encode_text(pipeline, read_caption(caption_path(item.path)).text, tokens)
+        )
+        prompts = read_prompts(self.args.sample_prompts)
+        self.prompts = [(text, flags, encode_text(pipeline, text, tokens)) for text, flags in prompts]
+        pipeline.text_encoder = pipeline.text_encoder_2 = None
 
     def prepare(self) -> None:
         """Make the LoRA, its optimizer and its schedule, and go on from a saved state where one is named."""
-        args = self.args
-        # Encoding drew random numbers unless the caches were warm, and the LoRA must not depend on that.
-        set_seed(args.seed)
-        print("import network module:", args.network_module)
-        log.info("create LoRA network. base dim (rank): %s, alpha: %s", args.network_dim, args.network_alpha)
+        args, model = self.args, self.pipeline.transformer
         targets = args.network_args[0].partition("=")[2] if args.network_args else "all"
-        network = add_lora(self.model, args.network_dim, args.network_alpha, targets)
+        network = add_lora(model, args.network_dim, args.network_alpha, targets)
         log.info("create LoRA for FLUX %s blocks: %d modules.", targets, len(network))
-        log.info("enable LoRA for U-Net: %d modules", len(network))
-        self.model.train(args.gradient_checkpointing).to(self.accelerator.device)
+        model.train().to(self.accelerator.device)
         if args.gradient_checkpointing:
-            self.model.enable_gradient_checkpointing()
-            print("FLUX: Gradient checkpointing enabled. CPU offload: False")
-        print("prepare optimizer, data loader etc.", flush=True)
-        optimizer, described = make_optimizer(args, network)
-        cycles = {"num_cycles": args.lr_scheduler_num_cycles} if args.lr_scheduler == "cosine_with_restarts" else {}
-        schedule = get_scheduler(
-            args.lr_scheduler, optimizer, args.lr_warmup_steps, args.max_train_steps, scheduler_specific_kwargs=cycles
-        )
+            model.enable_gradient_checkpointing()
+        pairs = [pair.split("=", 1) for pair in args.optimizer_args or []]
+        settings = {name: ast.literal_eval(text) for name, text in pairs}
+        kind = OPTIMIZERS[args.optimizer_type]
+        optimizer = kind(network.parameters(), lr=args.learning_rate, **settings)
+        span = {"num_warmup_steps": args.lr_warmup_steps, "num_training_steps": args.max_train_steps}
+        schedule = get_scheduler(args.lr_scheduler, optimizer, num_cycles=args.lr_scheduler_num_cycles, **span)
         self.network, self.optimizer, self.schedule = self.accelerator.prepare(network, optimizer, schedule)
-        self.epochs = math.ceil(args.max_train_steps * args.gradient_accumulation_steps / len(self.epoch))
-        _head(args, self.epoch, self.epochs, self.batch_size, len(self.entries) * self.repeats)
+        pictures, self.batches = len(self.items) * self.data.num_repeats, len(batches_of(self.items, self.data, ""))
+        self.epochs = math.ceil(args.max_train_steps * args.gradient_accumulation_steps / self.batches)
+        print("running training / 学習開始")
+        print(f"  num train images * repeats / 学習画像の数×繰り返し回数: {pictures}")
+        print(f"  num batches per epoch / 1epochのバッチ数: {self.batches}")
+        print(f"  num epochs / epoch数: {self.epochs}")
+        print(f"  total optimization steps / 学習ステップ数: {args.max_train_steps}", flush=True)
+        said = f"({','.join(f'{name}={value}' for name, value in settings.items())})" if settings else ""
         facts = {
-            "ss_optimizer": described,
-            "ss_num_train_images": len(self.entries) * self.repeats,
-            "ss_num_batches_per_epoch": len(self.epoch),
+            "ss_optimizer": f"{kind.__module__}.{kind.__name__}{said}",
+            "ss_num_train_images": pictures,
+            "ss_num_batches_per_epoch": self.batches,
             "ss_num_epochs": self.epochs,
         }
-        self.metadata = make_metadata(args, facts, dev=self.dev)
-        self.first = 0
+        self.metadata = make_metadata(Path(args.pretrained_model_name_or_path), told(vars(args)) | facts)
+        self.step = 0
         if args.resume:
             self.accelerator.load_state(args.resume)
             state = json.loads(Path(args.resume, "train_state.json").read_text(encoding="utf-8"))
-            log.info("load train state from %s: %s", args.resume, state)
             # As in the engine: without the flag weights and optimizer go on, but counting begins anew.
-            self.first = state["current_step"] if args.skip_until_initial_step else 0
-            if self.first >= args.max_train_steps:
-                refuse([f"can't go on from step {self.first}: max_train_steps is {args.max_train_steps}"])
+            self.step = state["current_step"] if args.skip_until_initial_step else 0
 
     def train(self) -> None:
         """Run the loop and save the LoRA."""
-        args, accelerator = self.args, self.accelerator
+        args, losses = self.args, dict[int, float]()
         self.output.mkdir(parents=True, exist_ok=True)
-        step, losses = self.first, dict[int, float]()
-        done = self.first * args.gradient_accumulation_steps
-        if not done:
-            self.sample(0)
-        bar = tqdm(range(args.max_train_steps - step), smoothing=0, desc="steps")
-        for epoch in range(done // len(self.epoch), self.epochs):
+        if not self.step:
+            self.sample()
+        done = self.step * args.gradient_accumulation_steps
+        bar = tqdm(range(args.max_train_steps - self.step), smoothing=0, desc="steps")
+        for epoch in range(done // self.batches, self.epochs):
             print(f"\nepoch {epoch + 1}/{self.epochs}\n", flush=True)
-            self.metadata["ss_epoch"] = str(epoch + 1)
             # The order depends on seed and epoch alone, so a resumed run meets the pictures that it would have met.
-            order = random.Random(f"{args.seed} {epoch}")  # noqa: S311
-            for at, batch in enumerate(batches_of(self.entries, self.repeats, self.batch_size, order)):
-                if epoch * len(self.epoch) + at < done or step >= args.max_train_steps:
+            for at, batch in enumerate(batches_of(self.items, self.data, f"{args.seed} {epoch}")):
+                if epoch * self.batches + at < done or self.step >= args.max_train_steps:
                     continue
                 losses[at] = self.learn(batch)
-                if accelerator.sync_gradients:
-                    bar.update(1)
-                    step += 1
-                    self.sample(step)
-                    if args.save_every_n_steps and step % args.save_every_n_steps == 0:
-                        self.checkpoint(step)
+                if self.accelerator.sync_gradients:
+                    self.step += 1
+                    bar.update()
+                    self.sample()
+                    if args.save_every_n_steps and self.step % args.save_every_n_steps == 0:
+                        self.checkpoint()
                 bar.set_postfix(avr_loss=sum(losses.values()) / len(losses))
         bar.close()
-        if args.save_state:
-            log.info("saving last state.")
-            self.save_state(f"{args.output_name}-state", step)
-        self.save(f"{args.output_name}.safetensors", step)
+        self.save(args.output_name)
         log.info("model saved.")
 
-    def learn(self, batch: list[Entry]) -> float:
+    def learn(self, batch: list[Item]) -> float:
         """Take one batch through the model; the optimizer steps once enough of them are gathered."""
-        device = self.accelerator.device
-        tensors = {name: torch.stack([entry.tensors[name] for entry in batch]).to(device) for name in batch[0].tensors}
-        with self.accelerator.accumulate(self.network):
-            loss = flow_loss(self.model, tensors, self.args, self.accelerator, self.dtype)
-            self.accelerator.backward(loss)
-            if self.accelerator.sync_gradients and self.args.max_grad_norm:
-                self.accelerator.clip_grad_norm_(self.network.parameters(), self.args.max_grad_norm)
+        accelerator, device = self.accelerator, self.accelerator.device
+        tensors = {name: torch.stack([item.tensors[name] for item in batch]).to(device) for name in batch[0].tensors}
+        with accelerator.accumulate(self.network):
+            loss = flow_loss(self.pipeline, tensors, self.args)
+            accelerator.backward(loss)
+            if accelerator.sync_gradients and self.args.max_grad_norm:
+                accelerator.clip_grad_norm_(self.network.parameters(), self.args.max_grad_norm)
             self.optimizer.step()
             self.schedule.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
         return loss.item()
 
-    def sample(self, step: int) -> None:
-        """Draw the prompts where a step asks for it, leaving the random state as it was."""
-        every = self.args.sample_every_n_steps
-        if not self.prompts or (step % every if step and every else step or not self.args.sample_at_first):
+    def sample(self) -> None:
+        """Draw the prompts where this step asks for it."""
+        args, step = self.args, self.step
+        if not self.prompts or (step % args.sample_every_n_steps if step else not args.sample_at_first):
             return
         log.info("generating sample images at step / サンプル画像生成 ステップ: %d", step)
         folder = self.output / "sample"
-        folder.mkdir(parents=True, exist_ok=True)
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            for index, prompt in enumerate(self.prompts):
-                log.info("prompt: %s", prompt.text)
-                pixels = draw(self.model, self.autoencoder, prompt, prompt.encoded, self.accelerator)
-                stamp = f"{step:06d}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{prompt.seed}"
-                Image.fromarray(pixels).save(folder / f"{self.args.output_name}_{stamp}.png")
+        folder.mkdir(exist_ok=True)
+        for index, (text, flags, encoded) in enumerate(self.prompts):
+            log.info("prompt: %s", text)
+            with self.accelerator.autocast():
+                image = draw(self.pipeline, encoded, flags)
+            stamp = f"{step:06d}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{flags['d']}"
+            image.save(folder / f"{args.output_name}_{stamp}.png")
 
-    def save(self, name: str, step: int) -> None:
-        metadata = self.metadata | {"ss_steps": str(step), "ss_training_finished_at": str(time.time())}
-        print(f"\nsaving checkpoint: {self.output / name}", flush=True)
-        save_lora(self.output / name, self.accelerator.unwrap_model(self.network), metadata, self.args.save_precision)
+    def save(self, stem: str) -> None:
+        """Save the LoRA, and beside it the state from which a run can go on."""
+        path = self.output / f"{stem}.safetensors"
+        print(f"\nsaving checkpoint: {path}", flush=True)
+        epoch = math.ceil(self.step * self.args.gradient_accumulation_steps / self.batches)
+        now = {"ss_steps": str(self.step), "ss_epoch": str(epoch), "ss_training_finished_at": str(time.time())}
+        save_lora(path, self.accelerator.unwrap_model(self.network), self.metadata | now, self.args.save_precision)
+        if self.args.save_state:
+            log.info("saving state at step %d", self.step)
+            self.accelerator.save_state(str(self.output / f"{stem}-state"))
+            state = {"current_epoch": epoch, "current_step": self.step}
+            (self.output / f"{stem}-state" / "train_state.json").write_text(json.dumps(state), encoding="utf-8")
 
-    def save_state(self, name: str, step: int) -> None:
-        self.accelerator.save_state(str(self.output / name))
-        state = {"current_epoch": int(self.metadata["ss_epoch"]), "current_step": step}
-        (self.output / name / "train_state.json").write_text(json.dumps(state), encoding="utf-8")
-
-    def checkpoint(self, step: int) -> None:
-        """Save the LoRA and its state, and remove those that have had their day, by the engine's own rule."""
-        args, name = self.args, f"{self.args.output_name}-step{{:08d}}"
-        self.save(name.format(step) + ".safetensors", step)
-
-        def outlived(keep: int | None) -> int:
-            return (step - keep - 1) // args.save_every_n_steps * args.save_every_n_steps if keep is not None else 0
-
-        if args.save_state:
-            log.info("saving state at step %d", step)
-            self.save_state(name.format(step) + "-state", step)
-            old = self.output / (
-                name.format(max(0, outlived(args.save_last_n_steps_state or args.save_last_n_steps))) + "-state"
-            )
+    def checkpoint(self) -> None:
+        """Save, and remove those that have had their day, by the engine's own rule."""
+        args, every = self.args, self.args.save_every_n_steps
+        self.save(f"{args.output_name}-step{self.step:08d}")
+        states = args.save_last_n_steps_state or args.save_last_n_steps
+        for keep, suffix in ((args.save_last_n_steps, ".safetensors"), (states, "-state")):
+            last = 0 if keep is None else (self.step - keep - 1) // every * every
+            old = self.output / f"{args.output_name}-step{last:08d}{suffix}"
             if old.is_dir():
                 log.info("removing old state: %s", old)
                 shutil.rmtree(old)
-        old = self.output / (name.format(max(0, outlived(args.save_last_n_steps))) + ".safetensors")
-        if old.is_file():
-            print(f"removing old checkpoint: {old}", flush=True)
-            old.unlink()
+            elif old.is_file():
+                print(f"removing old checkpoint: {old}", flush=True)
+                old.unlink()
 
 
 def main() -> None:
     """Read the config file and train."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--config_file", type=Path, required=True)
-    path: Path = parser.parse_args().config_file
-    try:
-        given = read_flat(path)
-        refuse(option_faults(given))
-        refuse(dataset_faults(tomllib.loads(Path(given["dataset_config"]).read_text(encoding="utf-8"))))
-    except (OSError, ValueError) as error:
-        refuse([f"can't read its settings: {error}"])
-    handler = RichHandler(console=Console(stderr=True))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%Y-%m-%d %H:%M:%S", handlers=[handler])
+    path = parser.parse_args().config_file
+    options, dataset, faults = read_run(path)
+    if faults:
+        print(*(f"error: the embedded engine {fault}" for fault in faults), sep="\n", file=sys.stderr)
+        raise SystemExit(2)
+    record = "%(asctime)s %(levelname)-8s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=record, datefmt="%Y-%m-%d %H:%M:%S")
     log.info("Loading settings from %s...", path)
-    try:
-        Trainer(SimpleNamespace(**{**DEFAULTS, **given})).train()
-    except LoraforgeError as error:
-        log.error(error.message)  # noqa: TRY400  # the user's fault to mend, no traceback
-        raise SystemExit(error.exit_code) from None
+    Trainer(SimpleNamespace(**options), SimpleNamespace(**dataset)).train()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ import tomli_w
 
 from loraforge import engine
 from loraforge.config.job import Job
-from loraforge.engine.render import Ground, render
+from loraforge.engine.embedded_scope import beyond
+from loraforge.engine.render import Ground, Rendered, render
+from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
 from loraforge.run.settle import Ready
 
@@ -77,6 +80,9 @@ def build_plan(ready: Ready, folder: RunFolder, *, resume: Path | None = None) -
         ready: the settled job and what it stands on.
         folder: where the run will live.
         resume: state folder to go on from.
+
+    Raises:
+        ConfigError: the embedded engine shall train, and the job asks for what it has not.
     """
     job = ready.job
     ground = Ground(
@@ -89,6 +95,8 @@ def build_plan(ready: Ready, folder: RunFolder, *, resume: Path | None = None) -
         resume=resume,
     )
     rendered = render(job, ground)
+    if job.engine.kind == "embedded":
+        _refuse_beyond(rendered)
     cpu = job.launch.device == "cpu"
     files = {
         folder.job: job_text(job),
@@ -128,6 +136,14 @@ def _dense(values: Mapping[str, object]) -> dict[str, object]:
         for key, value in values.items()
         if value is not None and value != {}
     }
+
+
+def _refuse_beyond(rendered: Rendered) -> None:
+    if faults := beyond(tomllib.loads(rendered.config), tomllib.loads(rendered.dataset)):
+        raise ConfigError(
+            "\n".join(f"the embedded engine {fault}" for fault in faults),
+            'leave these settings to the preset, or train with sd-scripts: engine.kind = "kohya"',
+        )
 
 
 def _script(ready: Ready, folder: RunFolder) -> tuple[Path, Path]:

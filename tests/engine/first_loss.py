@@ -35,10 +35,14 @@ def batch() -> dict[str, torch.Tensor]:
 
 def embedded(weights: Path, lora: Path) -> tuple[torch.Tensor, torch.nn.Module]:
     """Return the embedded engine's loss, and its LoRA; writes the LoRA file, all matrices random, if it is missing."""
-    from loraforge.engine.embedded_flux import add_lora, flow_loss, load_transformer
+    from loraforge.engine.embedded import flow_loss
+    from loraforge.engine.flux_pipeline import load_pipeline
+    from loraforge.engine.kohya_lora import add_lora
+    from loraforge.engine.tiny import make_tiny_flux
 
-    model = load_transformer(weights / "flux1-tiny.safetensors", DTYPE)
-    network = add_lora(model, RANK, ALPHA, "all")
+    pipeline = load_pipeline(make_tiny_flux(weights))
+    model = pipeline.transformer
+    network = add_lora(model, RANK, ALPHA)
     if not lora.exists():
         torch.manual_seed(2)
         state = network.state_dict()
@@ -46,7 +50,9 @@ def embedded(weights: Path, lora: Path) -> tuple[torch.Tensor, torch.nn.Module]:
     network.load_state_dict(load_file(lora))
     model.train().enable_gradient_checkpointing()
     torch.manual_seed(3)
-    return flow_loss(model, batch(), ARGS, Accelerator(mixed_precision="bf16", cpu=True), DTYPE), network
+    names = {"latents": "latents", "l_pooled": "pooled_prompt_embeds", "t5_out": "prompt_embeds"}
+    tensors = {names[name]: tensor for name, tensor in batch().items()}
+    return flow_loss(pipeline, tensors, ARGS), network
 
 
 def kohya(weights: Path, lora: Path, engine: Path) -> tuple[torch.Tensor, torch.nn.Module]:

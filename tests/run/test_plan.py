@@ -13,6 +13,7 @@ from loraforge.config.definite import definite
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
 from loraforge.engine.locate import EngineHome
+from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder, latest, new_folder
 from loraforge.run.manual import powershell_script, shell_script
 from loraforge.run.plan import build_plan, environment, job_text
@@ -140,3 +141,12 @@ def test_the_command_line_is_for_show_only():
     from loraforge.run.plan import command_line
 
     assert tuple(shlex.split(command_line(plan("/runs/a b")))) == plan("/runs/a b").argv
+
+
+def test_the_embedded_engine_is_not_asked_for_what_it_has_not():
+    """Every setting that only sd-scripts has built is named before anything starts; a plain job passes."""
+    assert plan(home=None, engine={"kind": "embedded"}).argv[-3].endswith("embedded.py")
+    with pytest.raises(ConfigError) as caught:
+        plan(home=None, engine={"kind": "embedded"}, network={"dropout": 0.1}, training={"loss": "huber"})
+    assert "the embedded engine has no option network_dropout" in caught.value.message
+    assert "the embedded engine takes loss_type = 'l2', not 'huber'" in caught.value.message

@@ -27,7 +27,7 @@ class Bench:
         draw_art_set(folder / "art", count=4, size=128)
         subset = {"image_dir": str(folder / "art"), "num_repeats": 3, "caption_extension": ".txt"}
         dataset = {"resolution": 128, "batch_size": 1, "enable_bucket": True, "bucket_no_upscale": False}
-        dataset |= {"min_bucket_reso": 64, "max_bucket_reso": 256}
+        dataset |= {"bucket_reso_steps": 64, "min_bucket_reso": 64, "max_bucket_reso": 256}
         (folder / "dataset.toml").write_text(tomli_w.dumps({"datasets": [dataset | {"subsets": [subset]}]}), "utf-8")
         (folder / "prompts.txt").write_text("ohwx house --w 64 --h 128 --d 5 --s 2 --g 3.5\n", "utf-8")
 

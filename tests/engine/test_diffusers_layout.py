@@ -2,7 +2,7 @@
 
 import pytest
 
-from loraforge.engine.naming import adapted_modules, diffusers_modules
+from loraforge.engine.diffusers_layout import adapted_modules, diffusers_modules, to_diffusers
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,30 @@ def test_unknown_modules(name: str) -> None:
 def test_adapted_modules_of_the_real_model(targets: str, count: int) -> None:
     """FLUX.1 has as many adapted projections as sd-scripts reports."""
     assert len(set(adapted_modules(19, 38, targets))) == count
+
+
+@pytest.mark.engine
+def test_tensors_are_divided_among_modules() -> None:
+    """Query, key and value are as wide as the model, the rest is the last part's; the last modulation is turned."""
+    import torch
+
+    rows = torch.arange(14.0)
+    state = {
+        "model.diffusion_model.img_in.weight": torch.zeros(2, 3),
+        "model.diffusion_model.single_blocks.0.linear1.bias": rows,
+        "model.diffusion_model.single_blocks.0.norm.key_norm.scale": rows[:1],
+        "model.diffusion_model.final_layer.adaLN_modulation.1.weight": rows[:4, None],
+        "model.diffusion_model.final_layer.adaLN_modulation.1.bias": rows[:4],
+    }
+    converted = {name: tensor.flatten().tolist() for name, tensor in to_diffusers(state).items()}
+    block = "single_transformer_blocks.0"
+    assert converted == {
+        "x_embedder.weight": [0.0] * 6,
+        f"{block}.attn.to_q.bias": [0.0, 1.0],
+        f"{block}.attn.to_k.bias": [2.0, 3.0],
+        f"{block}.attn.to_v.bias": [4.0, 5.0],
+        f"{block}.proj_mlp.bias": rows[6:].tolist(),
+        f"{block}.attn.norm_k.weight": [0.0],
+        "norm_out.linear.weight": [2.0, 3.0, 0.0, 1.0],
+        "norm_out.linear.bias": [2.0, 3.0, 0.0, 1.0],
+    }

@@ -1,6 +1,8 @@
-"""FLUX's two namings: BFL's, which sd-scripts and LoRAs use, and diffusers', which takes fused projections apart."""
+"""FLUX's two layouts: BFL's, which sd-scripts and LoRAs use, and diffusers', which takes fused projections apart."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _STREAMS = (("img", "attn.to_{}", "attn.to_out.0", "ff"), ("txt", "attn.add_{}_proj", "attn.to_add_out", "ff_context"))
 # The projections of a block that a LoRA adapts, in BFL's names, each with those of diffusers it is made of, in order.
@@ -64,3 +66,27 @@ def adapted_modules(doubles: int, singles: int, targets: str = "all") -> list[st
     double = [f"double_blocks.{index}.{name}" for index in range(doubles) for name in DOUBLE]
     single = [f"single_blocks.{index}.{name}" for index in range(singles) for name in SINGLE]
     return (double if targets != "single" else []) + (single if targets != "double" else [])
+
+
+def to_diffusers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a BFL-layout transformer's tensors as diffusers names and divides them.
+
+    Args:
+        state: torch tensors by name, with or without ComfyUI's prefix.
+
+    Raises:
+        KeyError: a name that FLUX has not.
+    """
+    plain = {name.removeprefix("model.diffusion_model."): tensor for name, tensor in state.items()}
+    hidden = plain["img_in.weight"].shape[0]
+    converted: dict[str, Any] = {}
+    for name, tensor in plain.items():
+        module, kind = name.rsplit(".", 1)
+        parts = [f"{part}.{'weight' if kind == 'scale' else kind}" for part in diffusers_modules(module)]
+        # Of a fused projection query, key and value are as wide as the model; the rest belongs to the last part.
+        before = [hidden] * (len(parts) - 1)
+        converted.update(zip(parts, tensor.split([*before, tensor.shape[0] - sum(before)]), strict=True))
+    for kind in ("weight", "bias"):  # the last modulation is shift and scale to BFL, scale and shift to diffusers
+        name = f"norm_out.linear.{kind}"
+        converted[name] = converted[name].roll(hidden, 0)
+    return converted
