@@ -3,6 +3,7 @@
 from math import prod
 
 from loraforge.config.job import Job
+from loraforge.config.network import Network
 from loraforge.config.optimizer import OptimizerName
 
 # LoRA parameters per unit of rank: every Linear of the adapted blocks, modulation included.
@@ -10,7 +11,7 @@ _PER_RANK = {"all": 4_786_176, "double": 2_684_928, "single": 2_101_248}
 _CLIP_L_PER_RANK = 165_888
 _T5XXL_PER_RANK = 1_818_624
 # Bytes of optimizer state a parameter. Adafactor keeps rows and columns only: about 19 MB at any rank.
-_STATE: dict[OptimizerName, float] = {
+STATE_BYTES: dict[OptimizerName, float] = {
     "adafactor": 0.25,
     "adamw": 8.0,
     "adamw8bit": 2.03,
@@ -24,6 +25,13 @@ _LATENTS = 1.05e6  # bytes a picture of 1024 x 1024
 _TEXT = 8.4e6  # bytes a caption of 512 T5 tokens
 
 
+def lora_parameters(network: Network) -> int:
+    """Return how many parameters a LoRA on FLUX.1 has."""
+    per_rank = _PER_RANK[network.targets]
+    per_rank += _CLIP_L_PER_RANK * network.train_clip_l + _T5XXL_PER_RANK * network.train_t5xxl
+    return network.rank * per_rank
+
+
 def run_bytes(job: Job, pictures: int) -> int:
     """Return the bytes a run writes at most: checkpoints, states and caches. Samples and logs are small beside them.
 
@@ -31,16 +39,14 @@ def run_bytes(job: Job, pictures: int) -> int:
         job: the settings.
         pictures: pictures in the dataset.
     """
-    network, training = job.network, job.training
-    per_rank = _PER_RANK[network.targets]
-    per_rank += _CLIP_L_PER_RANK * network.train_clip_l + _T5XXL_PER_RANK * network.train_t5xxl
-    parameters = network.rank * per_rank
+    training = job.training
+    parameters = lora_parameters(job.network)
     steps = training.steps or training.max_steps
     saves = steps // training.save_every_steps if training.save_every_steps else 0
     if job.output.keep_last is not None:
         saves = min(saves, job.output.keep_last)
     checkpoint = parameters * (4 if job.output.save_precision == "float" else 2)
-    state = parameters * (4 + _STATE[job.optimizer.name]) if training.save_states else 0
+    state = parameters * (4 + STATE_BYTES[job.optimizer.name]) if training.save_states else 0
     size = job.dataset.resolution
     area = prod(size) if isinstance(size, list) else size * size
     cached = pictures * (

@@ -1,0 +1,137 @@
+"""How long a run takes: plain arithmetic over the settings, the card's rates and the time to launch kernels.
+
+Calibrated on one card (see benchmarks/memory.md); for another the two parts of a step that its data sheet speaks of,
+matrix products and memory traffic, are scaled by it, and the result is an estimate with a wide range.
+"""
+
+from dataclasses import dataclass
+
+from loraforge.advice.cards import Card
+from loraforge.advice.memory import kilotokens, swapped_gib, text_tokens
+from loraforge.config.job import Job
+from loraforge.dataset.buckets import Size
+
+# A thousand tokens forward through all blocks: 6.455e9 weights act on each, two operations a weight.
+_TFLOP = 12.91
+_ATTENTION = 0.70  # TFLOP a thousand tokens, for each thousand that they attend to
+_EFFICIENCY = 0.70  # of the data sheet's matrix rate
+_BANDWIDTH = 3350.0  # GB/s of the measured card; the seconds below that scale are its
+_MODULES = {"all": 304, "double": 190, "single": 114}
+_MEASURED_RANGE, _ESTIMATE_RANGE = (0.85, 1.25), (0.7, 1.6)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How long a run takes, in seconds.
+
+    Attributes:
+        seconds_per_step: an optimizer step, once it runs steadily.
+        total_seconds: from start to the last file.
+        measured: for the card the arithmetic is calibrated on; else an estimate.
+        parts: what the total is made of.
+    """
+
+    seconds_per_step: float
+    total_seconds: float
+    measured: bool
+    parts: dict[str, float]
+
+    def span(self, seconds: float) -> tuple[float, float]:
+        """Return the range in which a predicted time is expected to lie."""
+        low, high = _MEASURED_RANGE if self.measured else _ESTIMATE_RANGE
+        return seconds * low, seconds * high
+
+    def as_dict(self) -> dict[str, float | bool]:
+        """Return the JSON form that `check --json` carries."""
+        return {
+            "seconds_per_step": round(self.seconds_per_step, 2),
+            "total_seconds": round(self.total_seconds),
+            "measured": self.measured,
+        }
+
+
+def predict_duration(job: Job, size: Size, pictures: int, card: Card) -> Duration:
+    """Predict a run on one card.
+
+    Args:
+        job: the settings, definite: steps are counted, what the memory section leaves None counts as off.
+        size: (width, height) of the largest bucket in pixels.
+        pictures: pictures in the dataset.
+        card: what it runs on.
+    """
+    training = job.training
+    steps = training.steps or 0
+    step = seconds_per_step(job, size, card) * training.gradient_accumulation
+    every = training.save_every_steps
+    saves = 1 + (steps // every if every else 0)
+    drawn_every = job.sampling.every_steps or every or steps
+    rounds = (steps // drawn_every if drawn_every else 0) + job.sampling.at_start
+    samples = rounds * len(job.sampling.prompts)
+    parts = {
+        # Loading 34 GB of weights and hashing the transformer's file, as measured; slower disks take longer.
+        "start": 75.0,
+        "caching": pictures * _caching(job, size, card),
+        "steps": steps * step,
+        "samples": samples * _sample(job, card),
+        "saves": saves * (2.0 + 2.0 * training.save_states),
+    }
+    return Duration(step, sum(parts.values()), card.measured, parts)
+
+
+def seconds_per_step(job: Job, size: Size, card: Card) -> float:
+    """Predict the seconds of one forward and backward pass with its update."""
+    thousand = kilotokens(job, size)
+    attended = thousand / job.dataset.batch_size
+    checkpointed, fp8 = bool(job.memory.gradient_checkpointing), bool(job.memory.fp8_base)
+    traffic = _BANDWIDTH / card.gb_per_s
+    share = _MODULES[job.network.targets] / 304
+    # Forward once or twice, backward through frozen weights once; attention's own backward is 2.5 forwards.
+    passes, attention, moved = (3, 4.5, 0.106) if checkpointed else (2, 3.5, 0.076)
+    matrix = (passes * _TFLOP + attention * _ATTENTION * attended) / (_EFFICIENCY * card.tflops)
+    working = thousand * (matrix + moved * traffic)
+    # The norms of every LoRA product are logged at each step, and adafactor goes through tensors one by one.
+    one_by_one = 0.12 * share if job.optimizer.name not in {"adamw", "adamw8bit", "lion8bit"} else 0.0
+    working += (0.10 + 0.14 * share + (0.1 if fp8 else 0.0)) * traffic + one_by_one
+    # Python can launch a step's kernels no faster than this, however small they are.
+    launching = (0.62 + 0.28 * share if checkpointed else 0.34 + 0.14 * share) + one_by_one
+    step = max(working, launching) + _encoding(job, size, traffic)
+    return _with_swapping(step, job, card)
+
+
+def _with_swapping(step: float, job: Job, card: Card) -> float:
+    """Add what swapping costs: each swapped block goes out and in, forward and backward, beside the computing."""
+    blocks = job.memory.blocks_to_swap or 0
+    if not blocks:
+        return step
+    copying = 4 * swapped_gib(blocks, 1.0 if job.memory.fp8_base else 2.0) * 1.074 / card.pcie_gb_per_s
+    # With few blocks left on the card there is little to compute while the next is fetched.
+    exposed = 0.12 + 0.30 * max(0.0, min(1.0, (blocks - 28) / 7))
+    return max(step, copying) + exposed * min(step, copying) + 0.003 * blocks
+
+
+def _encoding(job: Job, size: Size, traffic: float) -> float:
+    """Return the seconds a step spends on what is not cached, and on a text encoder that learns."""
+    batch, mega = job.dataset.batch_size, size[0] * size[1] / 1e6
+    pictures = 0.08 * mega if job.memory.cache_latents == "off" else 0.0
+    captions = 0.05 if job.memory.cache_text_encoders == "off" else 0.0
+    trained = 0.25 if job.network.train_clip_l else 0.0  # 72 small modules more, launched one by one
+    return batch * (pictures + captions) * traffic + trained
+
+
+def _caching(job: Job, size: Size, card: Card) -> float:
+    """Return the seconds a picture takes to be encoded and written."""
+    traffic, mega = _BANDWIDTH / card.gb_per_s, size[0] * size[1] / 1e6
+    pictures = 0.05 * mega * traffic + 0.1 if job.memory.cache_latents != "off" else 0.0
+    captions = 0.034 * traffic + 0.1 if job.memory.cache_text_encoders != "off" else 0.0
+    return pictures + captions
+
+
+def _sample(job: Job, card: Card) -> float:
+    """Return the seconds of one sample: forward passes, decoding, and moving the autoencoder in and out."""
+    sampling, traffic = job.sampling, _BANDWIDTH / card.gb_per_s
+    thousand = (text_tokens(job) + sampling.width // 16 * (sampling.height // 16)) / 1000
+    matrix = (_TFLOP + _ATTENTION * thousand) / (_EFFICIENCY * card.tflops)
+    step = max(0.2, thousand * (matrix + 0.037 * traffic))
+    # Between two denoising steps everything swapped goes out and in again, and nothing is computed meanwhile.
+    moved = 4 * swapped_gib(job.memory.blocks_to_swap, 1.0 if job.memory.fp8_base else 2.0) * 1.074
+    return sampling.steps * (step + moved / card.pcie_gb_per_s) + 1.5
