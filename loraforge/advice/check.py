@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
+from loraforge.advice.fitting import decided
+from loraforge.advice.forecast import Forecast, forecast
 from loraforge.advice.rules import check_job
-from loraforge.config.definite import definite
 from loraforge.config.job import Job
-from loraforge.engine.inspection import inspect_all, is_full_size
+from loraforge.engine.inspection import inspect_all
 from loraforge.engine.locate import EngineHome, engine_findings, find
 from loraforge.engine.owned import OWNED
 from loraforge.engine.weights import find_weights
@@ -16,6 +17,7 @@ from loraforge.errors import LoraforgeError
 from loraforge.findings import Finding, has_errors
 from loraforge.machine.gpu import Gpu, gpus
 from loraforge.machine.host import free_gib, host
+from loraforge.trigger import find_tokenizers, trigger_findings
 
 # What a finding's code says about whose fault it is decides the exit code; the gravest wins.
 _EXIT = {"settings": 2, "machine": 3, "dataset": 4}
@@ -30,12 +32,14 @@ class Checked:
         job: the settled job, None where the settings could not be read.
         exit_code: of a check that has errors.
         pictures: how many will be trained.
+        forecast: memory and time; None where there is no job, or its weights are not of FLUX.1's size.
     """
 
     findings: tuple[Finding, ...]
     job: Job | None
     exit_code: int = 2
     pictures: int = 0
+    forecast: Forecast | None = None
 
     def as_json(self) -> str:
         """Return the document that `check --json` prints."""
@@ -45,6 +49,8 @@ class Checked:
                 "pictures": self.pictures,
                 "steps": self.job.training.steps if self.job else None,
                 "profile": self.job.memory.profile if self.job else None,
+                "memory": self.forecast.memory.as_dict() if self.forecast else None,
+                "duration": self.forecast.duration.as_dict() if self.forecast else None,
                 "findings": [finding.as_dict() for finding in self.findings],
             },
             indent=1,
@@ -84,13 +90,14 @@ def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = 
     found += [("machine", finding) for finding in _card(job, card)]
     machine = _machine(job, card, cards)
     usable = not has_errors(weight_faults) and not weights.missing
-    facts = WeightFacts(full_size=is_full_size(weights.weights())) if usable else WeightFacts()
+    facts = WeightFacts.of(weights.weights()) if usable else WeightFacts()
     found += [("settings", finding) for finding in check_job(job, dataset, machine, facts)]
     pictures = dataset.pictures if dataset else 0
+    final = decided(job, pictures, card)
+    seen = forecast(final, dataset, next(iter(cards), None), vram_gib, facts) if facts.full_size else None
+    found += [("machine", finding) for finding in (seen.findings() if seen else ())]
     codes = [_EXIT[kind] for kind, finding in found if finding.severity == "error"]
-    return Checked(
-        tuple(finding for _, finding in found), definite(job, pictures, card), min(codes, default=2), pictures
-    )
+    return Checked(tuple(finding for _, finding in found), final, min(codes, default=2), pictures, seen)
 
 
 def _engine(job: Job, environ: Mapping[str, str]) -> tuple[EngineHome | None, list[Finding]]:
@@ -121,7 +128,8 @@ def _pictures(job: Job) -> tuple[DatasetFacts | None, list[Finding]]:
     dataset = job.dataset
     if dataset.images is None:
         message = "There is nothing to train on: dataset.images is not set."
-        return None, [Finding("no-images", "error", "dataset.images", message, "--images FOLDER")]
+        trigger = trigger_findings(dataset.trigger) if dataset.trigger else ()
+        return None, [Finding("no-images", "error", "dataset.images", message, "--images FOLDER"), *trigger]
     # Measuring pictures needs numpy and Pillow; a check without pictures starts without them.
     from loraforge.dataset.features import cache_folder
     from loraforge.dataset.lint import LintOptions, lint
@@ -132,6 +140,7 @@ def _pictures(job: Job) -> tuple[DatasetFacts | None, list[Finding]]:
         buckets=dataset.buckets,
         batch_size=dataset.batch_size,
         text=False,  # reading text in pictures takes seconds each; `lint` does it
+        tokenizers=find_tokenizers([job.model.tokenizers] if job.model.tokenizers else []),
         t5_tokens=job.training.t5_tokens or (512 if job.model.family == "flux-dev" else 256),
         cache=cache_folder(),
     )

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from loraforge.config.dataset import Dataset
 from loraforge.dataset.buckets import Size, bucket_for
+from loraforge.engine.header import read_header
+from loraforge.engine.inspection import is_full_size, main_dtype
+from loraforge.engine.weights import Weights
 from loraforge.errors import DatasetError
 
 
@@ -65,7 +68,15 @@ class WeightFacts:
     Attributes:
         full_size: real FLUX rather than a tiny model of the same layout.
         transformer_fp8: the transformer's file holds 8-bit numbers.
+        t5_fp8: T5's file does.
     """
 
     full_size: bool = True
     transformer_fp8: bool = False
+    t5_fp8: bool = False
+
+    @classmethod
+    def of(cls, weights: Weights) -> "WeightFacts":
+        """Read the headers of files that are known to be sound."""
+        eight_bit = [main_dtype(read_header(path)).startswith("F8") for path in (weights.transformer, weights.t5xxl)]
+        return cls(is_full_size(weights), *eight_bit)

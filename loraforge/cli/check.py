@@ -43,5 +43,7 @@ def check(
         result(checked.as_json())
     else:
         say_findings(checked.findings)
+        for line in checked.forecast.lines() if checked.forecast else ():
+            human().print(line, markup=False, highlight=False)
         human().print(checked.verdict(strict=strict), markup=False)
     return checked.exit_code if has_errors(checked.findings, strict=strict) else 0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loraforge.config.definite import definite
+from loraforge.advice.fitting import decided
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry, entries
 from loraforge.engine.extras import check_extra
@@ -78,7 +78,7 @@ def settle(job: Job, *, vram_gib: float | None, environ: Mapping[str, str]) -> R
     if faults:
         raise together(faults)
     weights = found.weights()
-    return Ready(definite(job, len(set_), vram_gib), weights, is_full_size(weights), home, tuple(set_))
+    return Ready(decided(job, len(set_), vram_gib), weights, is_full_size(weights), home, tuple(set_))
 
 
 def extra_faults(job: Job, home: EngineHome | None) -> list[str]:

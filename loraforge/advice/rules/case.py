@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
+from loraforge.advice.fitting import decided
 from loraforge.config.engine import OptionValue
 from loraforge.config.job import Job
 from loraforge.config.memory import Memory
-from loraforge.config.profiles import profile_for, settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ class Case:
     @property
     def memory(self) -> Memory:
         """The memory settings after the profile has decided what was left open."""
-        vram = self.machine.vram_gib if self.machine else None
-        return settled(self.job.memory, profile_for(self.job.memory.profile, vram))
+        return decided(self.job, self.pictures or 0, self.machine.vram_gib if self.machine else None).memory
 
     @property
     def pictures(self) -> int | None:
