@@ -6,9 +6,9 @@ from pathlib import Path
 
 import typer
 
+from loraforge.advice.fitting import decided
 from loraforge.cli.common import JOB_FILE, human, load_settings, result, say_findings
 from loraforge.cli.start import carry_out
-from loraforge.config.definite import definite
 from loraforge.engine.locate import engine_findings
 from loraforge.errors import ConfigError
 from loraforge.machine.gpu import gpus
@@ -61,7 +61,7 @@ def _resumed(target: Path | None, settings: Settings) -> RunPlan:
     if folder is None:
         raise ConfigError(f"{job.output.dir / job.output.name}: holds no run to go on with", "leave --resume out")
     ready = ready_again(folder, os.environ)
-    refuse_changes(ready.job, definite(job, len(ready.set_), vram_gib()))
+    refuse_changes(ready.job, decided(job, len(ready.set_), vram_gib()))
     return build_plan(ready, folder, resume=newest_state(folder, ready.job.output.name))
 
 
