@@ -1,8 +1,8 @@
 """How lint compares with merely decoding the pictures, how much memory it takes, and how it grows.
 
-    python benchmarks/lint_speed.py [--pictures 500] [--most 5000] > benchmarks/lint_speed.md
+    python benchmarks/lint_speed.py [--pictures 500] [--most 5000] [--rounds 2] > benchmarks/lint_speed.md
 
-Decoding and linting run in child processes by turns on all cores; the better of two rounds counts. No text detection.
+Decoding and linting run in child processes by turns on all cores; the best of the rounds counts. No text detection.
 """
 
 import argparse
@@ -81,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--most", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--child", nargs=2)
     arguments = parser.parse_args()
     if arguments.child:
@@ -91,13 +92,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         large = Path(temporary) / "large"
         large_pictures(large, arguments.pictures)
-        rounds = [(child("decode", large), child("lint", large)) for _ in range(2)]
+        rounds = [(child("decode", large), child("lint", large)) for _ in range(arguments.rounds)]
         decoded, linted = (min(pair[task] for pair in rounds) for task in range(2))
-        print(f"# Speed of lint on {os.cpu_count()} cores\n")
+        print(f"# Speed of lint on {os.cpu_count()} cores\n", flush=True)
         print("| 12-megapixel JPEGs | seconds | peak memory |\n|---|---|---|")
         print(f"| {arguments.pictures} merely decoded | {decoded[0]:.1f} | {decoded[1]:.0f} MiB |")
         print(f"| {arguments.pictures} linted | {linted[0]:.1f} | {linted[1]:.0f} MiB |")
-        print(f"\nLinting takes {linted[0] / decoded[0]:.2f} times as long as decoding.\n")
+        print(f"\nLinting takes {linted[0] / decoded[0]:.2f} times as long as decoding.\n", flush=True)
         print("| 0.3-megapixel JPEGs | seconds | a picture | peak memory |\n|---|---|---|---|")
         small, made = Path(temporary) / "small", 0
         for count in (arguments.most // 10, arguments.most // 2, arguments.most):

@@ -42,7 +42,12 @@ def removing(phrase: str) -> Edit:
 
 
 def prepending(phrase: str, trigger: str | None = None) -> Edit:
-    """Put a phrase in front, behind the trigger where there is one; a caption that has it there stays."""
+    """Put a phrase in front, behind the trigger where there is one; a caption that has it there stays.
+
+    The trigger itself is put first exactly once, wherever it stood.
+    """
+    if phrase == trigger:
+        return lambda text: with_trigger(text, phrase)
 
     def edit(text: str) -> str:
         lead = f"{trigger}, " if trigger and re.match(rf"{re.escape(trigger)}(?:, |$)", text) else ""

@@ -17,6 +17,9 @@ def lint(
     upscale: bool = typer.Option(False, "--upscale", help="Judge buckets as if small pictures were enlarged."),
     dense: bool = typer.Option(False, "--dense", help="Captions are long on purpose."),
     text: bool = typer.Option(True, "--text/--no-text", help="Look for text in pictures where rapidocr is installed."),
+    tokenizers: Path | None = typer.Option(
+        None, help="Folder of both tokenizers, as for `loraforge trigger`; else those on this machine."
+    ),
     embed: str | None = typer.Option(None, metavar="MODEL", help="A CLIP, SigLIP or DINOv2 folder that judges style."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document on stdout."),
     html: Path | None = typer.Option(None, metavar="FILE", help="Write one self-contained page with all pictures."),
@@ -30,6 +33,7 @@ def lint(
     from loraforge.dataset.features import cache_folder
     from loraforge.dataset.lint import LintOptions, lint as look
     from loraforge.report import lint_console, lint_html
+    from loraforge.trigger import find_tokenizers
 
     sides = _sides(resolution)
     console = human()
@@ -49,6 +53,7 @@ def lint(
             sparse=not dense,
             text=text,
             embed=embed,
+            tokenizers=find_tokenizers([tokenizers] if tokenizers else []),
             cache=None if fresh else cache_folder(),
             progress=tell,
         )

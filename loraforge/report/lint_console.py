@@ -18,6 +18,7 @@ _TITLES = {
     "files": "Files",
     "sets": "The set",
     "pictures": "Pictures",
+    "trigger": "The trigger word",
     "captions": "Captions",
     "wording": "Wording",
     "buckets": "Buckets",

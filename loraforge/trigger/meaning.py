@@ -8,7 +8,12 @@ from loraforge.trigger.vocabulary import Vocabulary
 
 # Single words that name a style; short for substring search: "myartst2024" holds "art".
 STYLE_TERMS = frozenset(word for word in STYLE_WORDS if word.isalpha())
-KNOWN_WORDS = STYLE_TERMS | PLACES | PEOPLE | CLOTHES | BODY | TIMES | frozenset(
+# Words that tutorials use as triggers, or put into them.
+_ORDINARY = frozenset({
+    "background", "cat", "character", "concept", "digital", "dog", "draw", "image", "ink", "masterpiece", "oil",
+    "paint", "pencil", "picture", "pixel", "portrait", "quality", "styled", "the",
+})  # fmt: skip
+KNOWN_WORDS = STYLE_TERMS | _ORDINARY | PLACES | PEOPLE | CLOTHES | BODY | TIMES | frozenset(
     word for word in ADJECTIVES if len(word) > 2
 )  # fmt: skip
 # Favourite triggers of tutorials that draw something of their own.

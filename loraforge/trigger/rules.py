@@ -1,5 +1,6 @@
 """What is wrong with a trigger word, as findings."""
 
+import functools
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,12 +13,11 @@ from loraforge.trigger.sources import HOW_TO_GET
 from loraforge.trigger.vocabulary import Piece, Tokenizers, Vocabulary
 
 _WHERE = "dataset.trigger"
-_BETTER = "loraforge trigger WORD suggests words that are free"
+_BETTER = "`loraforge trigger WORD` suggests words that are free"
 # Beyond these the trigger takes more of the caption's attention than two words of content do.
 _MOST_PIECES = 6
 _MOST_CHARACTERS = 20
 _RARE_ID = 40_000
-_TRIGGER: TypeAdapter[str] = TypeAdapter(Trigger)
 
 
 def trigger_findings(
@@ -31,7 +31,7 @@ def trigger_findings(
         tokenizers: what `find_tokenizers` found; None or an empty one leaves the checks that need them out and says so.
     """
     try:
-        _TRIGGER.validate_python(word)
+        _form().validate_python(word)
     except ValidationError:
         yield _finding(
             "trigger-invalid",
@@ -49,6 +49,11 @@ def trigger_findings(
     yield from _length(word, found)
     if tokenizers is not None and tokenizers.missing:
         yield _finding("trigger-unchecked", "info", "; ".join(tokenizers.missing), HOW_TO_GET)
+
+
+@functools.cache
+def _form() -> TypeAdapter[str]:
+    return TypeAdapter(Trigger)  # takes longer to build than most commands take to check a word
 
 
 def _finding(code: str, severity: Severity, message: str, fix: str = _BETTER) -> Finding:
@@ -136,7 +141,7 @@ def _spelling(word: str, captions: Iterable[str], found: Tokenizers) -> Iterator
             "trigger-case-varies",
             "warning",
             f"captions spell {word} as {', '.join(sorted(others)[:5])} too; T5 reads those as other words",
-            f"loraforge caption DIR --find {shlex.quote(min(others))} --replace {shlex.quote(word)}",
+            f"`loraforge caption DIR --find {shlex.quote(min(others))} --replace {shlex.quote(word)}` corrects them",
         )
     if not word.isascii() and found.t5 is None:
         yield _finding(

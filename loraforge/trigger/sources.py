@@ -9,7 +9,7 @@ from loraforge.trigger.vocabulary import Tokenizers, Vocabulary, load_clip, load
 
 _CLIP = "openai/clip-vit-large-patch14"
 _T5 = "google/t5-v1_1-xxl"
-HOW_TO_GET = 'loraforge trigger WORD --download fetches both (3 MB); it needs pip install "loraforge[engine]"'
+HOW_TO_GET = '`loraforge trigger WORD --download` fetches both (3 MB); it needs pip install "loraforge[engine]"'
 
 
 def find_tokenizers(folders: Sequence[Path] = (), environ: Mapping[str, str] = os.environ) -> Tokenizers:

@@ -161,7 +161,6 @@ EXAMPLES: dict[str, Example] = {
     "cache-fills-ram": _e("memory.cache_text_encoders=memory", sizes=SQUARE * 400, machine=NO_CARD),
     "fp8-file-cast-up": _e("memory.fp8_base=false", weights=WeightFacts(transformer_fp8=True)),
     "trigger-missing": _e("dataset.trigger=none"),
-    "trigger-common": _e("dataset.trigger=zxy_style", "dataset.trigger=zxystyl"),
     "batch-exceeds-bucket": _e("dataset.batch_size=4", "dataset.batch_size=2", sizes=SQUARE * 10 + ((1216, 832),) * 2),
     "buckets-off": _e(
         "dataset.buckets.enabled=false; dataset.buckets.max=512; dataset.buckets.min=100", sizes=((1600, 900),) * 20

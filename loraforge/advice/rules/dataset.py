@@ -1,6 +1,5 @@
-"""Trigger, resolution, batches and buckets. What single pictures and captions are worth is the lint's to say."""
+"""Resolution, batches and buckets. What pictures, captions and the trigger are worth is the lint's to say."""
 
-import re
 from collections.abc import Iterator
 
 from loraforge.advice.rules.case import Case
@@ -10,64 +9,6 @@ from loraforge.errors import DatasetError
 
 # One token for CLIP and none that names anything.
 _FREE_WORD = "ohwx"
-_COMMON_WORDS = frozenset(
-    {
-        "abstract",
-        "aesthetic",
-        "anime",
-        "art",
-        "artist",
-        "artistic",
-        "artwork",
-        "background",
-        "beautiful",
-        "boy",
-        "cartoon",
-        "cat",
-        "character",
-        "comic",
-        "concept",
-        "digital",
-        "dog",
-        "draw",
-        "drawing",
-        "face",
-        "fantasy",
-        "girl",
-        "illustrated",
-        "illustration",
-        "image",
-        "ink",
-        "landscape",
-        "man",
-        "manga",
-        "masterpiece",
-        "modern",
-        "oil",
-        "paint",
-        "painted",
-        "painting",
-        "pencil",
-        "person",
-        "photo",
-        "photograph",
-        "picture",
-        "pixel",
-        "portrait",
-        "quality",
-        "realistic",
-        "retro",
-        "sketch",
-        "style",
-        "styled",
-        "styles",
-        "the",
-        "vintage",
-        "watercolor",
-        "watercolour",
-        "woman",
-    }
-)
 
 
 def _resolution(case: Case) -> str:
@@ -80,16 +21,6 @@ def trigger_missing(case: Case) -> Iterator[Hit]:
     """Without a trigger the style can't be called, and colours everything that is drawn with the LoRA."""
     if case.job.dataset.trigger is None:
         yield Hit("dataset.trigger", "no trigger word", {"dataset.trigger": _FREE_WORD})
-
-
-@rule("warning", "style-LoRA guide; sd-scripts#1045: the trigger `background` fired everywhere")
-def trigger_common(case: Case) -> Iterator[Hit]:
-    """A common word already means something to the model: it resists, and fires where nobody calls it."""
-    trigger = case.job.dataset.trigger or ""
-    words = [word for word in re.split(r"[^a-z]+", trigger.lower()) if word]
-    common = [word for word in words if word in _COMMON_WORDS]
-    if common:
-        yield Hit("dataset.trigger", f"the trigger `{trigger}` contains `{common[0]}`", {"dataset.trigger": _FREE_WORD})
 
 
 @rule("warning", "sd-scripts fills batches within a bucket, from the pictures' repeats")

@@ -14,6 +14,7 @@ from loraforge.dataset.lint import (  # isort: skip
     files as files,
     sets as sets,
     pictures as pictures,
+    trigger as trigger,
     captions as captions,
     wording as wording,
     buckets as buckets,
@@ -82,7 +83,8 @@ def lint(folder: Path, options: LintOptions | None = None) -> Report:
 def _scene(folder: Path, options: LintOptions) -> Scene:
     listed = list_folder(folder)
     entries = tuple(_entry(folder, entry) for entry in listed)
-    nested = {entry.name: _count_pictures(folder / entry.name) for entry in entries if entry.is_folder}
+    inner = [entry.name for entry in entries if entry.is_folder and not entry.name.startswith(".")]
+    nested = {name: _count_pictures(folder / name) for name in inner}
     paths = [picture.path for picture in list_pictures(folder)]
     total = len(paths)
     measured = features.measure_all(
@@ -110,7 +112,7 @@ def _entry(folder: Path, entry: "os.DirEntry[str]") -> Entry:
 def _count_pictures(folder: Path) -> int:
     try:
         with os.scandir(folder) as inside:
-            return sum(is_picture_name(entry.name) for entry in inside) if not folder.name.startswith(".") else 0
+            return sum(is_picture_name(entry.name) for entry in inside)
     except OSError:
         return 0
 

@@ -10,8 +10,7 @@ from loraforge.dataset.captions import Caption
 from loraforge.dataset.features import Features
 from loraforge.dataset.images import PictureError
 from loraforge.findings import Finding, Severity
-
-TokenCounts = Callable[[str], tuple[int, int]]
+from loraforge.trigger import Tokenizers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class LintOptions:
         sparse: captions are meant to be two to five words beside the trigger.
         text: look for text where rapidocr is installed.
         embed: a transformers model (name or folder) that judges style; None uses what needs no download.
-        token_counts: caption -> (CLIP tokens, T5 tokens); None estimates from words.
+        tokenizers: those found, which count tokens and cut the trigger; None estimates from words.
         t5_tokens: the T5 limit the run uses.
         workers: threads, None for one a core.
         cache: folder of remembered measurements, None to measure afresh.
@@ -40,7 +39,7 @@ class LintOptions:
     sparse: bool = True
     text: bool = True
     embed: str | None = None
-    token_counts: TokenCounts | None = None
+    tokenizers: Tokenizers | None = None
     t5_tokens: int = 512
     workers: int | None = None
     cache: Path | None = None

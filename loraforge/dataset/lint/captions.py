@@ -168,7 +168,7 @@ def _near_miss(caption: str, trigger: str) -> str | None:
     "trigger-absent",
     "warning",
     reason="A caption without the trigger teaches the style to its other words. `loraforge train` puts it in front.",
-    fix="`loraforge caption DIR --prepend` writes it into the files, which other trainers need.",
+    fix="For other trainers `loraforge caption DIR --trigger WORD --prepend WORD` writes it into the files.",
 )
 def trigger_absent(scene: Scene) -> Iterator[Hit]:
     """Captions without the trigger."""
@@ -205,7 +205,7 @@ def trigger_misspelt(scene: Scene) -> Iterator[Hit]:
     "trigger-not-first",
     "info",
     reason="Both text encoders weigh the first words most; the trigger belongs there. `loraforge train` moves it.",
-    fix="Put the trigger first, followed by a comma.",
+    fix="For other trainers `loraforge caption DIR --trigger WORD --prepend WORD` moves it to the front.",
 )
 def trigger_not_first(scene: Scene) -> Iterator[Hit]:
     """The trigger somewhere behind."""
@@ -222,7 +222,7 @@ def trigger_not_first(scene: Scene) -> Iterator[Hit]:
     "trigger-repeated",
     "info",
     reason="Once is enough; repetition only makes the trigger need repetition. `loraforge train` keeps the first.",
-    fix="Leave one trigger in.",
+    fix="For other trainers `loraforge caption DIR --trigger WORD --prepend WORD` keeps the first.",
 )
 def trigger_repeated(scene: Scene) -> Iterator[Hit]:
     """The trigger more than once."""

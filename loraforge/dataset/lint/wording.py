@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from loraforge.captioning.sparse import style_words_in
 from loraforge.dataset.captions import trigger_pattern
 from loraforge.dataset.lint.base import Hit, Scene, Subject, joined, rule, shown
+from loraforge.trigger import Tokenizers, Vocabulary
 
 _SPARSE_WORDS = 5
 _HEADED = 6
@@ -39,7 +40,7 @@ def _words(text: str) -> list[str]:
     "caption-long",
     "warning",
     reason="Sparse captions leave the style to the trigger; a long one explains the picture without it.",
-    fix="`loraforge caption DIR --trigger WORD` trims them; with dense captions on purpose, pass --dense.",
+    fix="`loraforge caption DIR --trigger WORD --trim` shortens them; if meant so, `loraforge lint DIR --dense`.",
 )
 def long(scene: Scene) -> Iterator[Hit]:
     """Over five words beside the trigger."""
@@ -112,14 +113,21 @@ def common_word(scene: Scene) -> Iterator[Hit]:
 )
 def over_limit(scene: Scene) -> Iterator[Hit]:
     """More tokens than the encoders take."""
-    count = scene.options.token_counts
+    found = scene.options.tokenizers or Tokenizers()
+    most = scene.options.t5_tokens - 1  # one marks the end
     for subject in scene.subjects:
         text = subject.caption.text
-        about = "" if count else "about "
-        estimate = round(len(text.split()) * _TOKENS_A_WORD)
-        clip, t5 = count(text) if count and text else (estimate, estimate)
-        if t5 > scene.options.t5_tokens - 1:
-            yield Hit((subject.name,), f"the caption has {about}{t5} T5 tokens; {scene.options.t5_tokens - 1} are read")
+        t5, about_t5 = _tokens(text, found.t5)
+        clip, about_clip = _tokens(text, found.clip)
+        if t5 > most:
+            yield Hit((subject.name,), f"the caption has {about_t5}{t5} T5 tokens; {most} are read")
         elif clip > _CLIP_TOKENS:
-            message = f"the caption has {about}{clip} CLIP tokens; {_CLIP_TOKENS} are read, only T5 sees the rest"
+            message = f"the caption has {about_clip}{clip} CLIP tokens; {_CLIP_TOKENS} are read, only T5 sees the rest"
             yield Hit((subject.name,), message, severity="info")
+
+
+def _tokens(text: str, vocabulary: Vocabulary | None) -> tuple[int, str]:
+    """Return how many tokens a caption has, and "about " where that is only estimated."""
+    if vocabulary is None:
+        return round(len(text.split()) * _TOKENS_A_WORD), "about "
+    return len(vocabulary.pieces(text)), ""

@@ -171,10 +171,12 @@ def found(code: str, where: Scene) -> list[Finding]:
 
 def test_every_rule_is_tested():
     """The table below names every registered code and no other."""
-    assert set(FIRES) == set(RULES)
+    assert set(FIRES) == {
+        code for code, rule in RULES.items() if rule.family != "trigger"
+    }  # those have a file of their own
 
 
-@pytest.mark.parametrize("code", RULES)
+@pytest.mark.parametrize("code", FIRES)
 def test_fires(code):
     """A rule finds what it is for, with its code, a message and a fix."""
     findings = found(code, FIRES[code])
@@ -214,7 +216,7 @@ def test_is_silent_on_a_sound_set(code):
         ("trigger-absent", captioned("ZXYX_style, mill", trigger="zxy_style", count=1)),
         ("captions-identical", captioned("", "missing")),
         ("text-not-looked-for", scene(can_read_text=False, text=False)),
-        ("caption-over-limit", captioned("zxy, " + "mill " * 60, token_counts=lambda _: (70, 70))),
+        ("caption-over-limit", captioned("zxy, " + "mill " * 50)),
         ("caption-without-picture", scene(entries=[Entry("p00.txt", is_folder=False, target=None)])),
     ],
 )
