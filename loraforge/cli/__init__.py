@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("check", "settings, dataset, machine, memory and time: all findings at once"),
     "plan": ("plan", "render everything for a manual run and print the command; start nothing"),
     "train": ("train", "train a LoRA"),
+    "attach": ("attach", "show a run that goes on in the background, or stop it"),
     "lint": ("lint", "look through the dataset alone"),
     "caption": ("caption", "write sparse captions for a folder of pictures"),
     "trigger": ("trigger", "how the two tokenizers see a word, and better ones"),

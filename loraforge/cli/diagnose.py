@@ -15,6 +15,8 @@ from loraforge.config.job import Job
 from loraforge.errors import EXIT_DONE, ConfigError
 from loraforge.findings import Finding
 from loraforge.run.folder import RunFolder, latest
+from loraforge.run.record import standing
+from loraforge.run.train import log_since
 from loraforge.settings import load
 from loraforge.settings.load import shown
 
@@ -86,23 +88,11 @@ def _traces(path: Path) -> _Traces:
     if path.is_file():
         return _Traces(path, log, Job())
     job = load(folder.job, cwd=Path.cwd()).job if folder.job.exists() else Job()
-    state = _state(folder.state)
-    status, returncode = state.get("status"), state.get("returncode")
-    return _Traces(
-        path,
-        log,
-        job,
-        status if isinstance(status, str) else "",
-        returncode if isinstance(returncode, int) else None,
-    )
-
-
-def _state(path: Path) -> dict[str, object]:
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a run that was cut off may have left none, or half of one
-        return {}
-    return state if isinstance(state, dict) else {}
+    record = standing(folder)
+    if record is None:  # a run that was cut off may have left none
+        return _Traces(path, log, job)
+    last = log_since(folder.log, record.log_from)  # a log holds every start of a run
+    return _Traces(path, last or log, job, record.end or record.status, record.returncode)
 
 
 def say_advice(advice: list[Advice]) -> None:

@@ -1,44 +1,110 @@
 """What `train` and `demo` share: from a plan to a told ending."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
+import platformdirs
 from rich.text import Text
 
+from loraforge.advice.disk import run_bytes
 from loraforge.cli.common import human, result
+from loraforge.engine.events import Problem
 from loraforge.engine.failures import UNKNOWN
 from loraforge.engine.schedule import learning_rate
-from loraforge.errors import Interrupted, TrainingError
+from loraforge.errors import Interrupted, MachineError, TrainingError
 from loraforge.report.ndjson import as_json
 from loraforge.report.summary import summary
 from loraforge.report.view import View, choose_view
 from loraforge.run.diary import Diarist, surroundings
+from loraforge.run.family import kill_family
 from loraforge.run.gpu import gpu_memory
+from loraforge.run.heal import Healer, run_healed
+from loraforge.run.lock import claim_cards, owned
 from loraforge.run.plan import RunPlan
-from loraforge.run.train import Outcome, prepare, train
+from loraforge.run.record import Record, read
+from loraforge.run.supervise import StopRequests
+from loraforge.run.train import Outcome, log_since, prepare, train
+from loraforge.run.watch import enough_space
 
 
-def carry_out(plan: RunPlan, *, json: bool) -> Outcome:
+def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collection[str] = ()) -> Outcome:
     """Prepare and run a plan, show it, and tell how it ended.
+
+    Args:
+        plan: what to do.
+        json: whether a program reads.
+        heal: whether to go on after what can be mended.
+        allowed: consents to changes of the result; see `loraforge.run.heal.CONSENTS`.
 
     Raises:
         TrainingError: no proven LoRA came of it.
         Interrupted: the user stopped it.
+        MachineError: another run holds the folder, or the disk is too small.
     """
-    prepare(plan)
-    cards = [int(card) for card in (plan.job.launch.gpu_ids or "0").split(",")]
-    gpu_gib = (lambda: None) if plan.job.launch.device == "cpu" else gpu_memory(cards)
+    numbers = (plan.job.launch.gpu_ids or "0").split(",")
+    on_gpu = plan.job.launch.device != "cpu"
+    gpu_gib = gpu_memory([int(card) for card in numbers]) if on_gpu else lambda: None
     view = choose_view(
         human(),
         json=json,
         gpu_gib=gpu_gib,
         learning_rate=lambda step: learning_rate(plan.job.optimizer, step, plan.steps),
     )
-    with _recording(plan, view, gpu_gib) as recorded:
-        outcome = train(plan, recorded, gpu_gib=gpu_gib)
+    with owned(plan.folder.path) as lock, contextlib.ExitStack() as cards:
+        ready_to_start(plan)
+        with _recording(plan, view, gpu_gib) as recorded, (stop := StopRequests()).listening():
+
+            def tell(words: str) -> None:
+                recorded.handle(Problem("warning", words))
+
+            if on_gpu:
+                locks, told_of = claim_cards(visible(numbers, os.environ), plan.folder.path, _places())
+                for card in locks:
+                    cards.callback(card.release)
+                for words in told_of:
+                    tell(words)
+
+            def run(current: RunPlan, record: Record | None) -> Outcome:
+                held = (lock.descriptor,) if sys.platform != "win32" else ()
+                return train(current, recorded, stop=stop, gpu_gib=gpu_gib, before=record, holding=held)
+
+            healer = Healer(allowed) if heal else None
+            plan, outcome = run_healed(plan, run, healer=healer, prepare=prepare, tell=tell)
     if json:
         result(summary(plan, outcome).as_json())
     return told(plan, outcome)
+
+
+def ready_to_start(plan: RunPlan) -> None:
+    """Bring a held folder to where the engine can start, with nothing of an earlier start left and room on the disk.
+
+    Raises:
+        MachineError: the disk is too small, or can't be written.
+        DatasetError: pictures can't be decoded.
+    """
+    before = read(plan.folder.state)
+    if before is not None and before.status == "running" and before.family:
+        kill_family(before.family)
+    # What a run writes is known of FLUX.1's own size only; a toy is small.
+    needed = run_bytes(plan.job, len(plan.ready.set_)) if plan.ready.full_size else 0
+    written = sum(path.stat().st_size for path in plan.folder.output.rglob("*") if path.is_file())
+    if missing := enough_space(plan.folder.path, max(0, needed - written)):
+        hint = "free space, choose another [output] dir, or keep fewer checkpoints: --set output.keep_last=2"
+        raise MachineError(missing, hint)
+    prepare(plan)
+
+
+def visible(numbers: Sequence[str], environ: Mapping[str, str]) -> list[str]:
+    """Return the names by which other programs know the cards that the engine counts from 0."""
+    shown = [card.strip() for card in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
+    return [shown[int(number)] if int(number) < len(shown) else number for number in numbers]
+
+
+def _places() -> Path:
+    return platformdirs.user_cache_path("loraforge", appauthor=False) / "locks"
 
 
 def told(plan: RunPlan, outcome: Outcome) -> Outcome:
@@ -47,12 +113,13 @@ def told(plan: RunPlan, outcome: Outcome) -> Outcome:
         human().print(Text(summary(plan, outcome).as_text()))
         return outcome
     where = f"the whole log is {plan.folder.log}"
+    kept = f"; checkpoints kept: {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
     if outcome.status == "interrupted":
-        kept = f"; checkpoints kept: {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
         raise Interrupted(f"{outcome.cause}{kept}", f"loraforge train {plan.folder.path} --resume goes on; {where}")
     # A failure that is explained needs no more of the log than its evidence.
     tail = "" if _explain(plan, outcome) else "\n".join(f"    {line}" for line in outcome.ending.tail)
-    raise TrainingError(f"{outcome.cause}\n{tail}".rstrip(), f"loraforge diagnose {plan.folder.path}; {where}")
+    hint = f"loraforge diagnose {plan.folder.path}; {where}"
+    raise TrainingError(f"{outcome.end.name}: {outcome.cause}{kept}\n{tail}".rstrip(), hint)
 
 
 def _explain(plan: RunPlan, outcome: Outcome) -> bool:
@@ -60,10 +127,10 @@ def _explain(plan: RunPlan, outcome: Outcome) -> bool:
     from loraforge.advice.diagnose import of_run
     from loraforge.cli.diagnose import say_advice
 
-    try:
-        log = plan.folder.log.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # without a log there is nothing to explain
-        return False
+    record = read(plan.folder.state)
+    log = log_since(plan.folder.log, record.log_from if record else 0)
+    if not log or outcome.ending.verdict is not None:  # without a log there is nothing to explain; a verdict does so
+        return bool(log)
     advice = of_run(log, outcome.ending.returncode, plan.job)
     say_advice(advice)
     return bool(advice) and advice[0].code not in UNKNOWN

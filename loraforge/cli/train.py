@@ -8,13 +8,17 @@ import typer
 
 from loraforge.advice.fitting import decided
 from loraforge.cli.common import JOB_FILE, human, load_settings, result, say_findings
-from loraforge.cli.start import carry_out
+from loraforge.cli.start import carry_out, ready_to_start
 from loraforge.engine.locate import engine_findings
 from loraforge.errors import ConfigError
 from loraforge.machine.gpu import gpus
+from loraforge.run.detach import send_off
 from loraforge.run.folder import RunFolder, latest, new_folder
+from loraforge.run.heal import CONSENTS
+from loraforge.run.lock import owned
 from loraforge.run.plan import RunPlan, build_plan, command_line
-from loraforge.run.resume import newest_state, ready_again, refuse_changes
+from loraforge.run.record import read
+from loraforge.run.resume import newest_state, not_restored, ready_again, refuse_changes, weights_of
 from loraforge.run.settle import settle
 from loraforge.settings import Settings
 
@@ -31,8 +35,20 @@ def train(
     resume: bool = typer.Option(False, "--resume", help="Go on with the newest run from its last state."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Settle everything, print the command, start nothing."),
     json: bool = typer.Option(False, "--json", help="One JSON object a line on stdout."),
+    from_weights: Path | None = typer.Option(
+        None, "--from-weights", metavar="RUN|FILE", help="Begin a new run with the weights of a run or a LoRA."
+    ),
+    detach: bool = typer.Option(False, "--detach", help="Train in the background; `loraforge attach` shows it."),
+    heal: bool = typer.Option(True, "--heal/--no-heal", help="Go on with less memory, or once more, by itself."),
+    allow: list[str] = typer.Option([], "--allow", metavar="fp8|resolution", help="What healing may change, too."),
 ) -> int:
     """Train a LoRA: settings and pictures in, proven .safetensors out."""
+    if unknown := sorted({*allow} - {*CONSENTS.values()}):
+        raise ConfigError(f"--allow {unknown[0]}: only {' and '.join(CONSENTS.values())} can be allowed")
+    if from_weights is not None:
+        if resume:
+            raise ConfigError("--resume goes on with a run, --from-weights begins a new one", "leave one of them out")
+        assignments = [*assignments, f"engine.extra.network_weights={weights_of(from_weights)}"]
     settings = load_settings(
         target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
     )
@@ -43,7 +59,23 @@ def train(
     if not json:
         human().print(_opening(plan), markup=False)
         say_findings(engine_findings(plan.ready.home) if plan.ready.home else ())
-    carry_out(plan, json=json)
+    if detach:
+        return _detached(plan, ["--json"] * json + ["--no-heal"] * (not heal) + [f"--allow={word}" for word in allow])
+    carry_out(plan, json=json, heal=heal, allowed=allow)
+    return 0
+
+
+def _detached(plan: RunPlan, options: list[str]) -> int:
+    with owned(plan.folder.path):
+        ready_to_start(plan)
+    pid = send_off(plan.folder, options)
+    human().print(
+        f"training in the background (process {pid})\n"
+        f"  loraforge attach {plan.folder.path}          shows it; Ctrl-C leaves it running\n"
+        f"  loraforge attach {plan.folder.path} --stop   ends it",
+        markup=False,
+    )
+    result(str(plan.folder.path))
     return 0
 
 
@@ -61,8 +93,14 @@ def _resumed(target: Path | None, settings: Settings) -> RunPlan:
     if folder is None:
         raise ConfigError(f"{job.output.dir / job.output.name}: holds no run to go on with", "leave --resume out")
     ready = ready_again(folder, os.environ)
-    refuse_changes(ready.job, decided(job, len(ready.set_), vram_gib()))
-    return build_plan(ready, folder, resume=newest_state(folder, ready.job.output.name))
+    record = read(folder.state)
+    refuse_changes(
+        ready.job, decided(job, len(ready.set_), vram_gib()), record.changed_paths if record is not None else ()
+    )
+    name = ready.job.output.name
+    if record is not None and record.status == "done" and folder.lora(name).exists():
+        raise ConfigError(f"{folder.path}: this run is done", f"loraforge train {folder.path} repeats it")
+    return build_plan(ready, folder, resume=newest_state(folder, name, ready.job.training.steps or 0))
 
 
 def vram_gib() -> float | None:
@@ -73,6 +111,8 @@ def vram_gib() -> float | None:
 def _opening(plan: RunPlan) -> str:
     job = plan.job
     going_on = f"\ngoing on from {plan.resume.name}" if plan.resume else ""
+    if plan.resume and (lost := not_restored(plan)):
+        going_on += f"\nnot restored: {lost}"
     return (
         f"{job.output.name}: {len(plan.ready.set_)} pictures, {plan.steps} steps, rank {job.network.rank}, "
         f"{job.optimizer.learning_rate:g}, memory profile {job.memory.profile}, engine {job.engine.kind}\n"

@@ -143,6 +143,8 @@ def replace_bytes(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException:

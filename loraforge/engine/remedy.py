@@ -70,10 +70,11 @@ def relieved(job: Job) -> Change:
 
     An empty change means that nothing is left to give.
     """
-    return next(_rungs(job), {})
+    return next(rungs(job), {})
 
 
-def _rungs(job: Job) -> Iterator[Change]:
+def rungs(job: Job) -> Iterator[Change]:
+    """Yield every single change that needs less GPU memory, the cheapest first."""
     memory, trains_text = job.memory, job.network.train_clip_l or job.network.train_t5xxl
     if memory.cache_latents == "off":
         yield {"memory.cache_latents": "disk"}

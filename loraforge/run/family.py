@@ -9,14 +9,17 @@ the launcher and never the training below it, exists on Linux alone, and needs c
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 MARK: Final = "LORAFORGE_FAMILY"
 _ROUNDS = 50  # a process may fork while it is being looked for, and takes a moment to die
 _PAUSE = 0.05  # seconds
+_NEEDED = ("PATH", "SYSTEMROOT", "TEMP", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")  # no tokens: it has no use for any
 
 
 def kill_family(mark: str) -> None:
@@ -43,15 +46,18 @@ class Watchdog:
 
     Args:
         mark: what the environment of the family carries.
+        holding: open files that it inherits. A lock on them lasts until the family is gone.
     """
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, holding: Sequence[int] = ()) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, mark],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # the terminal's Ctrl-C must not end it
+            env={name: os.environ[name] for name in _NEEDED if name in os.environ},
+            pass_fds=() if sys.platform == "win32" else tuple(holding),
         )
 
     def release(self) -> None:

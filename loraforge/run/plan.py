@@ -27,7 +27,10 @@ distributed_type: 'NO'
 debug: false
 use_cpu: {cpu}
 """
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_KEY|CREDENTIAL", re.IGNORECASE)
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIAL|(^|_)AUTH(_|$)|(^|_)PAT$",
+    re.IGNORECASE,
+)
 # Colours and links would end up in the log; the engine wraps lines at 80 columns unless told otherwise.
 _ENV = {
     "PYTHONUNBUFFERED": "1",
@@ -36,6 +39,8 @@ _ENV = {
     "COLUMNS": "1000",
     "NO_COLOR": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # All that the engine may fetch is public; the token that a login left in the user's home stays there.
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
 }
 _UNSET = ("FORCE_COLOR", "TTY_COMPATIBLE", "PYTHONSTARTUP")
 
@@ -108,7 +113,7 @@ def build_plan(ready: Ready, folder: RunFolder, *, resume: Path | None = None) -
     if rendered.prompts is not None:
         files[folder.prompts] = rendered.prompts
     env = {**_ENV, **job.launch.env}
-    script, cwd = _script(ready, folder)
+    script, cwd = _script(ready, folder, resume)
     if ready.home is not None and script.name == "shim.py":
         env["LORAFORGE_ENGINE_DIR"] = str(ready.home.path)  # read by shim.py
     return RunPlan(folder, files, _argv(job, folder, script), env, cwd, ready, resume)
@@ -146,11 +151,13 @@ def _refuse_beyond(rendered: Rendered) -> None:
         )
 
 
-def _script(ready: Ready, folder: RunFolder) -> tuple[Path, Path]:
+def _script(ready: Ready, folder: RunFolder, resume: Path | None) -> tuple[Path, Path]:
     here = Path(engine.__file__).parent
     if ready.home is None:
         return here / "embedded.py", folder.path
-    return (ready.home.script if ready.full_size else here / "shim.py"), ready.home.path
+    # The engine alone goes on from a state with other pictures and other noise; see engine/exact.py.
+    plain = ready.full_size and resume is None
+    return (ready.home.script if plain else here / "shim.py"), ready.home.path
 
 
 def _argv(job: Job, folder: RunFolder, script: Path) -> tuple[str, ...]:

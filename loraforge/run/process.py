@@ -31,10 +31,18 @@ class EngineProcess:
         cwd: where it runs.
         log_path: receives the bytes of both streams as they come, appended.
         heartbeat: seconds between the `None`s of `lines`.
+        holding: open files whose locks last until the last process of the engine is gone, whatever happens here.
     """
 
     def __init__(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log_path: Path, heartbeat: float = 0.5
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        log_path: Path,
+        heartbeat: float = 0.5,
+        holding: Sequence[int] = (),
     ) -> None:
         self._mark = uuid.uuid4().hex
         self._heartbeat = heartbeat
@@ -43,7 +51,7 @@ class EngineProcess:
         self.log_error: OSError | None = None
         self._log = log_path.open("ab", buffering=0)
         try:
-            self._watchdog = Watchdog(self._mark)
+            self._watchdog = Watchdog(self._mark, holding)
             self._process = _start(argv, {**env, MARK: self._mark}, cwd)
         except BaseException:
             self._log.close()
@@ -59,6 +67,11 @@ class EngineProcess:
     def pid(self) -> int:
         """The id of the process that was started, and of its group."""
         return self._process.pid
+
+    @property
+    def mark(self) -> str:
+        """What the environment of every process of the engine carries."""
+        return self._mark
 
     def __enter__(self) -> Self:
         return self

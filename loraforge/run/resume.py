@@ -2,18 +2,20 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
-from loraforge.engine.header import HeaderError, read_header
+from loraforge.engine.header import HeaderError
 from loraforge.engine.inspection import is_full_size
 from loraforge.engine.locate import locate
 from loraforge.engine.weights import find_weights
-from loraforge.errors import ConfigError, MachineError
+from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
+from loraforge.run.plan import RunPlan
 from loraforge.run.settle import Ready
+from loraforge.run.verify import is_finite
 from loraforge.settings import load
 from loraforge.settings.layers import leaves
 from loraforge.settings.load import shown
@@ -45,39 +47,51 @@ def ready_again(folder: RunFolder, environ: Mapping[str, str]) -> Ready:
     return Ready(job, weights, is_full_size(weights), home, set_)
 
 
-def newest_state(folder: RunFolder, name: str) -> Path:
-    """Return the newest state that is whole; a half-written one is passed over for the one before it.
+def newest_state(folder: RunFolder, name: str, steps: int) -> Path | None:
+    """Return the newest state to go on from; a damaged one is passed over for the one before it.
 
-    Raises:
-        MachineError: there is none.
+    Args:
+        folder: the run folder.
+        name: of the LoRA.
+        steps: of the whole run; a state of the last step leaves nothing to do, and the engine refuses it.
+
+    Returns:
+        The state's folder, or None where the run has to begin anew.
     """
     states = sorted(folder.output.glob(f"{glob_escape(name)}-step*-state"), reverse=True)
-    for state in states:
-        if is_whole(state):
-            return state
-    seen = f"{len(states)} damaged" if states else "none"
-    raise MachineError(
-        f"{folder.output}: holds no state to go on from ({seen}); states are written with each checkpoint",
-        "start the run again: staged pictures and caches are reused",
-    )
+    return next((state for state in states if is_sound(state) and step_of(state) < steps), None)
 
 
-def is_whole(state: Path) -> bool:
-    """Tell whether a state folder was written to its end: the engine writes train_state.json among the last."""
+def step_of(state: Path) -> int:
+    """Return the optimizer steps that a sound state has seen."""
+    return int(json.loads((state / "train_state.json").read_text(encoding="utf-8"))["current_step"])
+
+
+def is_sound(state: Path) -> bool:
+    """Tell whether a state folder was written to its end, by a run that had not diverged."""
     try:
-        step = json.loads((state / "train_state.json").read_text(encoding="utf-8"))["current_step"]
-        read_header(state / "model.safetensors")
+        step = step_of(state)
+        if not is_finite(state / "model.safetensors"):
+            return False
         for name in ("optimizer.bin", "scheduler.bin", "random_states_0.pkl"):
             with zipfile.ZipFile(state / name) as archive:
                 if archive.testzip() is not None:
                     return False
-    except (OSError, ValueError, TypeError, KeyError, HeaderError, zipfile.BadZipFile):
+    # What is damaged at random may fail in any way that a zip has.
+    except (OSError, ValueError, TypeError, KeyError, HeaderError, NotImplementedError, RuntimeError, EOFError):
+        return False
+    except zipfile.BadZipFile:
         return False
     return state.name.endswith(f"-step{step:08d}-state")
 
 
-def refuse_changes(run: Job, now: Job) -> None:
+def refuse_changes(run: Job, now: Job, healed: Collection[str] = ()) -> None:
     """Refuse to go on with other settings than the run began with.
+
+    Args:
+        run: what it runs with.
+        now: what is asked for.
+        healed: settings that the run changed by itself.
 
     Raises:
         ConfigError: naming every difference.
@@ -86,13 +100,48 @@ def refuse_changes(run: Job, now: Job) -> None:
     changed = [
         f"{path}: {shown(before.get(path))} then, {shown(value)} now"
         for path, value in after.items()
-        if before.get(path) != value and not path.startswith(_FREE)
+        if before.get(path) != value and not path.startswith(_FREE) and path not in healed
     ]
     if changed:
         raise ConfigError(
             "\n".join(["the settings are not those of the run:", *(f"  {change}" for change in changed)]),
-            "start a new run with them, or name the run folder to go on with its own settings",
+            "name the run folder to go on with its own settings; --from-weights RUN goes on as a new run with these",
         )
+
+
+def not_restored(plan: RunPlan) -> str:
+    """Say what a resumed run can't have as one that never stopped; empty when it is the same bit for bit."""
+    job = plan.job
+    if job.launch.processes > 1:
+        return "the noise of the other processes; the LoRA is as good, and not the same bit for bit"
+    if "lowram" in job.engine.extra or "deepspeed" in job.engine.extra:
+        return "what these engine options keep to themselves; the LoRA is not the same bit for bit"
+    return ""
+
+
+def weights_of(place: Path) -> Path:
+    """Return the LoRA that a new run begins with.
+
+    Args:
+        place: a LoRA, or a run folder, whose finished LoRA or else newest sound checkpoint is meant.
+
+    Raises:
+        ConfigError: there is none; only whole and finite .safetensors files are taken, never pickles.
+    """
+    found = [place.absolute()]
+    if place.is_dir():
+        output = RunFolder(place.absolute()).output
+        steps = sorted(output.glob("*-step*.safetensors"), reverse=True)
+        found = [path for path in sorted(output.glob("*.safetensors")) if path not in steps] + steps
+    for path in found:
+        try:
+            if path.suffix == ".safetensors" and is_finite(path):
+                return path
+        except (OSError, HeaderError, ValueError):
+            continue
+    raise ConfigError(
+        f"{place}: holds no LoRA to begin with", "name a run folder with a checkpoint, or a whole .safetensors file"
+    )
 
 
 def glob_escape(name: str) -> str:

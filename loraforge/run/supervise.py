@@ -15,15 +15,19 @@ from loraforge.engine.events import (
     Line,
     ModelSaved,
     NoData,
+    Phase,
     PhaseStarted,
     Problem,
     StateSaved,
     Step,
 )
 from loraforge.engine.parser import Parser
+from loraforge.run.ends import Verdict
 from loraforge.run.process import EngineProcess
+from loraforge.run.watch import Watch
 
 _TAIL = 40
+_GRACE_OF_A_VERDICT = 10.0  # seconds; an engine that is stalled or diverged has nothing to finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Ending:
         problems: the last warnings, errors and tracebacks.
         peak_gpu_gib: most memory in use on the card at any poll, in GiB; None where it can't be read.
         seconds: from start to end.
+        phase: the last one.
+        verdict: of the watch, where it ended the engine.
     """
 
     returncode: int
@@ -51,6 +57,8 @@ class Ending:
     problems: tuple[Problem, ...]
     peak_gpu_gib: float | None
     seconds: float
+    phase: Phase = "starting"
+    verdict: Verdict | None = None
 
 
 class StopRequests:
@@ -100,6 +108,7 @@ def supervise(
     on_tick: Callable[[float], None] = lambda _now: None,
     gpu_gib: Callable[[], float | None] = lambda: None,
     stop: StopRequests | None = None,
+    watch: Watch | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Ending:
     """Run the engine to its end and pass on what happens.
@@ -115,6 +124,7 @@ def supervise(
         on_tick: called about twice a second with the clock's time.
         gpu_gib: memory in use on the card, polled with each tick.
         stop: the requests; by default those that signals make.
+        watch: says when the engine has to be ended though nobody asked.
         clock: seconds, never going back.
 
     Returns:
@@ -125,44 +135,79 @@ def supervise(
     began = clock()
     with stop.listening(), start() as engine:
         stop.on_second = engine.kill
-        stopping = _Stopping(engine, stop, grace_seconds, on_event)
+        stopping = _Stopping(engine, stop, grace_seconds, on_event, watch)
         on_event(PhaseStarted("starting"))
         for line in engine.lines():
             if line is not None:
+                stopping.heard(clock())
                 for event in parser.feed(line):
                     notes.take(event)
-                    if not (stop.count and isinstance(event, Problem)):  # a traceback is what stopping looks like
+                    stopping.take(event)
+                    if not (stopping.begun and isinstance(event, Problem)):  # a traceback is what stopping looks like
                         on_event(event)
             stopping.look(clock(), saving=notes.saving)
             if line is None:
                 notes.memory(gpu_gib())
                 on_tick(clock())
         returncode = engine.wait()
-    return notes.ending(returncode, interrupted=stop.count > 0, seconds=clock() - began)
+    # A verdict that came first stays the reason, whoever asked on top of it.
+    interrupted = stop.count > 0 and stopping.verdict is None
+    return notes.ending(returncode, interrupted=interrupted, seconds=clock() - began, verdict=stopping.verdict)
 
 
 class _Stopping:
-    """What is done about a request to stop, and when."""
+    """What is done about a request to stop, or a verdict of the watch, and when."""
 
     def __init__(
-        self, engine: EngineProcess, stop: StopRequests, grace_seconds: float, tell: Callable[[Event], None]
+        self,
+        engine: EngineProcess,
+        stop: StopRequests,
+        grace_seconds: float,
+        tell: Callable[[Event], None],
+        watch: Watch | None,
     ) -> None:
-        self._engine, self._stop, self._grace, self._tell = engine, stop, grace_seconds, tell
-        self._requested_at: float | None = None
+        self._engine, self._stop, self._grace, self._tell, self._watch = engine, stop, grace_seconds, tell, watch
+        self._since: float | None = None
         self._interrupted = False
         self._killed = False
+        self.verdict: Verdict | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the engine is being ended."""
+        return self._stop.count > 0 or self.verdict is not None
+
+    def heard(self, now: float) -> None:
+        if self._watch is not None:
+            self._watch.heard(now)
+
+    def take(self, event: Event) -> None:
+        if self._watch is not None:
+            self._watch.take(event)
 
     def look(self, now: float, *, saving: bool) -> None:
-        if not self._stop.count or self._killed:
+        if self._watch is not None and not self.begun:
+            match self._watch.look(now):
+                case Verdict() as verdict:
+                    self.verdict = verdict
+                    self._tell(Problem("error", verdict.cause))
+                case Problem() as problem:
+                    self._tell(problem)
+                case None:
+                    pass
+        if not self.begun or self._killed:
             return
-        if self._requested_at is None:
-            self._requested_at = now
-            doing = "the running save is finished first" if saving else "the engine is ending"
-            self._tell(Problem("warning", f"asked to stop: {doing}; ask again to kill it at once"))
-        if self._stop.count > 1 or now - self._requested_at >= self._grace:
+        if self._since is None:
+            self._since = now
+            if self.verdict is None:
+                doing = "the running save is finished first" if saving else "the engine is ending"
+                self._tell(Problem("warning", f"asked to stop: {doing}; ask again to kill it at once"))
+        hopeless = self.verdict is not None and self.verdict.name != "disk-full"
+        grace = min(self._grace, _GRACE_OF_A_VERDICT) if hopeless else self._grace
+        if self._stop.count > 1 or now - self._since >= grace:
             self._killed = True
             self._engine.kill()
-        elif not saving and not self._interrupted:
+        elif (not saving or hopeless) and not self._interrupted:
             self._interrupted = True
             self._engine.interrupt()
 
@@ -172,6 +217,7 @@ class _Notes:
 
     def __init__(self) -> None:
         self.saving = False
+        self._phase: Phase = "starting"
         self._model_saved = self._no_data = False
         self._step = 0
         self._tail: deque[str] = deque(maxlen=_TAIL)
@@ -185,6 +231,7 @@ class _Notes:
             case Step(step=step):
                 self._step = step
             case PhaseStarted(phase=phase):
+                self._phase = phase
                 self.saving = phase == "saving"
             case CheckpointSaved() | StateSaved():
                 self.saving = False
@@ -201,7 +248,7 @@ class _Notes:
         if gib is not None:
             self._peak = max(gib, self._peak or 0.0)
 
-    def ending(self, returncode: int, *, interrupted: bool, seconds: float) -> Ending:
+    def ending(self, returncode: int, *, interrupted: bool, seconds: float, verdict: Verdict | None) -> Ending:
         return Ending(
             returncode=returncode,
             interrupted=interrupted,
@@ -212,4 +259,6 @@ class _Notes:
             problems=tuple(self._problems),
             peak_gpu_gib=self._peak,
             seconds=seconds,
+            phase=self._phase,
+            verdict=verdict,
         )

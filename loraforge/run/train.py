@@ -1,27 +1,32 @@
 """Execute a plan: stage, start, watch, prove. The same value that `plan` shows is what runs here."""
 
 import contextlib
-import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from loraforge.dataset.captions import replace_bytes
 from loraforge.dataset.staging import harvest, stage
-from loraforge.engine.events import Event
+from loraforge.engine.events import CheckpointSaved, Event, PhaseStarted, StateSaved, Step
 from loraforge.engine.header import HeaderError
 from loraforge.engine.parser import Parser
+from loraforge.engine.schedule import learning_rate
 from loraforge.errors import MachineError
-from loraforge.run.folder import STORE
+from loraforge.run.ends import End, end_of
+from loraforge.run.folder import STORE, RunFolder
 from loraforge.run.plan import RunPlan, environment
 from loraforge.run.process import EngineProcess
+from loraforge.run.record import Record, write
+from loraforge.run.resume import step_of
 from loraforge.run.supervise import Ending, StopRequests, supervise
 from loraforge.run.verify import Proof, expected_modules, prove
+from loraforge.run.watch import Limits, Watch
 
-Status = Literal["done", "failed", "interrupted"]
+_EVERY = 2.0  # seconds
 
 
 class View(Protocol):
@@ -44,13 +49,15 @@ class Outcome:
         ending: what was seen of the engine.
         proof: of the finished LoRA; None when the run was interrupted before it.
         checkpoints: step -> proven checkpoint file.
+        end: its name and the evidence.
     """
 
-    status: Status
+    status: Literal["done", "failed", "interrupted"]
     cause: str
     ending: Ending
     proof: Proof | None
     checkpoints: Mapping[int, Path]
+    end: End
 
 
 def prepare(plan: RunPlan) -> None:
@@ -88,6 +95,9 @@ def train(
     stop: StopRequests | None = None,
     gpu_gib: Callable[[], float | None] = lambda: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    before: Record | None = None,
+    limits: Limits | None = None,
+    holding: Sequence[int] = (),
 ) -> Outcome:
     """Run a prepared plan to its end and prove what came of it.
 
@@ -98,30 +108,96 @@ def train(
         stop: requests to stop; signals by default.
         gpu_gib: memory in use on the card.
         now: wall-clock time for state.json.
+        before: what the record said of earlier starts in this folder.
+        limits: what the watchdogs tolerate.
+        holding: open files whose locks last until the engine is gone.
     """
-    began = now()
-    _write_state(plan, "running", "", began=began, ended=None, step=0)
-    first_step = _resumed_step(plan)
+    folder = plan.folder
+    record = Record(
+        name=plan.job.output.name,
+        step=step_of(plan.resume) if plan.resume else 0,
+        steps=plan.steps,
+        began=before.began if before and before.began else _stamp(now()),
+        pid=os.getpid(),
+        log_from=folder.log.stat().st_size if folder.log.exists() else 0,
+        starts=before.starts + 1 if before else 1,
+        changes=before.changes if before else (),
+    )
+    current = _Current(folder, record)
+
+    def start() -> EngineProcess:
+        engine = EngineProcess(
+            plan.argv, env=environment(plan, environ), cwd=plan.cwd, log_path=folder.log, holding=holding
+        )
+        current.put(family=engine.mark)
+        return engine
+
+    def on_event(event: Event) -> None:
+        current.take(event)
+        view.handle(event)
+
     ending = supervise(
-        lambda: EngineProcess(plan.argv, env=environment(plan, environ), cwd=plan.cwd, log_path=plan.folder.log),
-        Parser(first_step=first_step),
-        view.handle,
+        start,
+        Parser(first_step=record.step),
+        on_event,
         grace_seconds=plan.job.launch.grace_seconds,
         on_tick=view.tick,
         gpu_gib=gpu_gib,
         stop=stop,
+        watch=Watch(
+            folder.output, rate=lambda step: learning_rate(plan.job.optimizer, step, plan.steps), limits=limits
+        ),
     )
     with contextlib.suppress(OSError):  # a full disk must not hide how the run ended
-        harvest(plan.folder.dataset, store(plan))
-    outcome = judge(plan, ending)
-    _write_state(
-        plan, outcome.status, outcome.cause, began=began, ended=now(), step=ending.last_step, code=ending.returncode
+        harvest(folder.dataset, store(plan))
+    outcome = judge(plan, ending, log_from=record.log_from)
+    current.put(
+        status=outcome.status,
+        end=outcome.end.name,
+        cause=outcome.cause,
+        evidence=outcome.end.evidence,
+        step=ending.last_step or record.step,
+        phase=ending.phase,
+        returncode=ending.returncode,
+        ended=_stamp(now()),
     )
     return outcome
 
 
-def judge(plan: RunPlan, ending: Ending) -> Outcome:
-    """Decide how a run ended from what is on disk, whatever the engine's exit code says."""
+class _Current:
+    """Keeps state.json current: at once with each phase and each save, every few seconds otherwise."""
+
+    def __init__(self, folder: RunFolder, record: Record) -> None:
+        self._folder, self._record, self._written = folder, record, 0.0
+        self.put()
+
+    def put(self, **values: Any) -> None:
+        self._record = replace(self._record, **values)
+        write(self._folder, self._record)
+        self._written = time.monotonic()
+
+    def take(self, event: Event) -> None:
+        match event:
+            case PhaseStarted(phase=phase):
+                self.put(phase=phase)
+            case Step(step=step):
+                self._record = replace(self._record, step=step)
+                if time.monotonic() - self._written > _EVERY:
+                    self.put()
+            case CheckpointSaved() | StateSaved():
+                self.put()
+            case _:
+                pass
+
+
+def judge(plan: RunPlan, ending: Ending, *, log_from: int = 0) -> Outcome:
+    """Decide how a run ended from what is on disk, whatever the engine's exit code says.
+
+    Args:
+        plan: what was to be done.
+        ending: what was seen of the engine.
+        log_from: where its words begin in the log, in bytes.
+    """
     job, folder = plan.job, plan.folder
     try:
         modules: int | None = expected_modules(plan.ready.weights.transformer, job)
@@ -134,51 +210,36 @@ def judge(plan: RunPlan, ending: Ending) -> Outcome:
     }
     final = folder.lora(job.output.name)
     proof = prove(final, job, step=plan.steps, modules=modules) if final.exists() else None
-    if proof is not None and proof.proven and ending.saw_model_saved:
-        return Outcome("done", "", ending, proof, checkpoints)
-    if ending.interrupted:
-        return Outcome("interrupted", f"stopped at step {ending.last_step} of {plan.steps}", ending, proof, checkpoints)
-    return Outcome("failed", _cause(ending, proof), ending, proof, checkpoints)
+    done = proof is not None and proof.proven and ending.saw_model_saved
+    end = end_of(
+        "" if done else log_since(folder.log, log_from),
+        ending.returncode,
+        job,
+        phase=ending.phase,
+        done=done,
+        interrupted=ending.interrupted,
+        verdict=ending.verdict,
+        unproven=proof.faults if proof is not None else (),
+    )
+    match end.name:
+        case "done":
+            return Outcome("done", "", ending, proof, checkpoints, end)
+        case "interrupted":
+            cause = f"stopped at step {ending.last_step} of {plan.steps}"
+            return Outcome("interrupted", cause, ending, proof, checkpoints, end)
+        case _:
+            return Outcome("failed", end.cause, ending, proof, checkpoints, end)
 
 
-def _cause(ending: Ending, proof: Proof | None) -> str:
-    if ending.saw_no_data:
-        return "the engine found no pictures to train on, and ended with exit code 0"
-    if proof is not None and not proof.proven:
-        return f"the LoRA is not what was asked for: {'; '.join(proof.faults)}"
-    if ending.returncode == 0:
-        return "the engine ended with exit code 0 without writing a LoRA"
-    ended = f"was killed by signal {-ending.returncode}" if ending.returncode < 0 else f"failed ({ending.returncode})"
-    errors = [problem.text for problem in ending.problems if problem.level == "error"]
-    return f"the engine {ended} after step {ending.last_step}" + (f": {errors[-1]}" if errors else "")
+def log_since(path: Path, start: int) -> str:
+    """Return what the log says from a byte on; nothing where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
-def _resumed_step(plan: RunPlan) -> int:
-    if plan.resume is None:
-        return 0
-    return int(json.loads((plan.resume / "train_state.json").read_text(encoding="utf-8"))["current_step"])
-
-
-def _write_state(
-    plan: RunPlan,
-    status: str,
-    cause: str,
-    *,
-    began: datetime,
-    ended: datetime | None,
-    step: int,
-    code: int | None = None,
-) -> None:
-    state = {
-        "status": status,
-        "cause": cause,
-        "name": plan.job.output.name,
-        "step": step,
-        "steps": plan.steps,
-        "began": began.isoformat(timespec="seconds"),
-        "ended": ended.isoformat(timespec="seconds") if ended else None,
-        "pid": os.getpid(),
-        "returncode": code,
-    }
-    with contextlib.suppress(OSError):
-        replace_bytes(plan.folder.state, (json.dumps(state, indent=1) + "\n").encode())
+def _stamp(when: datetime) -> str:
+    return when.isoformat(timespec="seconds")

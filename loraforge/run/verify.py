@@ -75,6 +75,26 @@ def prove(path: Path, job: Job, *, step: int | None = None, modules: int | None 
     )
 
 
+def is_finite(path: Path) -> bool:
+    """Tell whether a .safetensors file is whole and holds neither NaN nor infinity.
+
+    Raises:
+        HeaderError: it is damaged.
+        OSError: it can't be read.
+    """
+    read_header(path)
+    data = np.memmap(path, dtype=np.uint8, mode="r")
+    length = int.from_bytes(data[:8].tobytes(), "little")
+    header: dict[str, Any] = json.loads(data[8 : 8 + length].tobytes())
+    header.pop("__metadata__", None)
+    for entry in header.values():
+        begin, end = entry["data_offsets"]
+        kind = _DTYPES.get(entry["dtype"])
+        if kind is not None and not _finite(data[8 + length :][begin:end].view(kind), entry["dtype"]):
+            return False
+    return True
+
+
 def expected_modules(transformer: Path, job: Job) -> int:
     """Count the layers a job adapts: every linear layer of the targeted blocks, 304 in FLUX.1 for `all`."""
     linear = [

@@ -1,6 +1,7 @@
 """Which state a run goes on from, and when it is refused."""
 
 import json
+import random
 import zipfile
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from loraforge.config.job import Job
-from loraforge.errors import ConfigError, MachineError
+from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
-from loraforge.run.resume import is_whole, newest_state, refuse_changes
+from loraforge.run.resume import is_sound, newest_state, refuse_changes
 
 PARTS = ("train_state.json", "model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl")
 
@@ -32,7 +33,7 @@ def folder(tmp_path):
 
 def test_the_newest_state_is_taken(folder):
     """Names with glob signs are no obstacle."""
-    assert newest_state(folder, "a[1] b").name.endswith("step00000008-state")
+    assert newest_state(folder, "a[1] b", 12).name.endswith("step00000008-state")
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -44,20 +45,45 @@ def test_a_damaged_state_is_passed_over(folder, part, damage):
     path.unlink()
     if damage != "missing":
         path.write_bytes(b"" if damage == "empty" else data[: len(data) // 2])
-    assert newest_state(folder, "a[1] b").name.endswith("step00000004-state")
+    assert newest_state(folder, "a[1] b", 12).name.endswith("step00000004-state")
 
 
 def test_a_state_of_another_step_is_not_whole(folder):
     """A state that counts differently than it is named would misname what follows."""
     state = folder.output / "a[1] b-step00000008-state"
     (state / "train_state.json").write_text(json.dumps({"current_epoch": 1, "current_step": 6}))
-    assert not is_whole(state)
+    assert not is_sound(state)
 
 
-def test_without_a_state_it_says_so(tmp_path):
-    """Nothing to go on from is the machine's state, not a crash."""
-    with pytest.raises(MachineError, match="holds no state"):
-        newest_state(RunFolder(tmp_path), "x")
+def test_a_state_of_a_diverged_run_is_passed_over(folder):
+    """Weights that are not finite would stay so for the rest of the run."""
+    save_file({"x": np.array([1, np.nan], np.float32)}, folder.output / "a[1] b-step00000008-state/model.safetensors")
+    assert newest_state(folder, "a[1] b", 12).name.endswith("step00000004-state")
+
+
+def test_the_state_of_the_last_step_leaves_nothing_to_do(folder):
+    """A run killed in its last save does the last steps again: the engine refuses to start at its end."""
+    assert newest_state(folder, "a[1] b", 8).name.endswith("step00000004-state")
+
+
+def test_without_a_state_the_run_begins_anew(tmp_path):
+    """Nothing to go on from is no fault."""
+    assert newest_state(RunFolder(tmp_path), "x", 8) is None
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_state_cut_or_flipped_anywhere_never_raises(folder, part):
+    """Whatever stands in a state, reading it ends in yes or no."""
+    path = folder.output / "a[1] b-step00000008-state" / part
+    data, chance = path.read_bytes(), random.Random(part)  # noqa: S311  # no secret
+    for cut in range(0, len(data), max(1, len(data) // 60)):
+        path.write_bytes(data[:cut])
+        assert not is_sound(path.parent)
+    for _ in range(200):
+        flipped = bytearray(data)
+        flipped[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(flipped)
+        assert is_sound(path.parent) in {True, False}
 
 
 def test_changed_settings_are_refused_by_name():
@@ -66,3 +92,12 @@ def test_changed_settings_are_refused_by_name():
     refuse_changes(run, Job.model_validate({"launch": {"grace_seconds": 5.0}}))
     with pytest.raises(ConfigError, match=r"network\.rank: 16 then, 8 now"):
         refuse_changes(run, Job.model_validate({"network": {"rank": 8}}))
+
+
+def test_what_the_run_changed_by_itself_is_no_difference():
+    """A run that took less memory goes on with the settings it was begun with, too."""
+    run = Job.model_validate({"memory": {"gradient_checkpointing": True}})
+    now = Job.model_validate({"memory": {"gradient_checkpointing": False}})
+    refuse_changes(run, now, {"memory.gradient_checkpointing"})
+    with pytest.raises(ConfigError, match="gradient_checkpointing"):
+        refuse_changes(run, now)
