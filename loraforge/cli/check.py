@@ -22,11 +22,13 @@ def check(
     vram: float | None = typer.Option(
         None, help="Check for a card with this much memory in GB instead of the one here."
     ),
+    table: bool = typer.Option(False, "--table", help="What fits on 8 to 80 GB, and how fast, as a table."),
     strict: bool = typer.Option(False, "--strict", help="Count warnings as errors."),
     json: bool = typer.Option(False, "--json", help="One JSON document on stdout."),
 ) -> int:
     """Check settings, dataset and machine: all findings at once, before a GPU minute is spent."""
     from loraforge.advice.check import Checked, check_all  # not needed for --help
+    from loraforge.report.fit_table import as_text, fit_table
 
     try:
         settings = load_settings(
@@ -39,6 +41,9 @@ def check(
         result(Checked((finding,), None).as_json())
         return fault.exit_code
     checked = check_all(settings.job, environ=os.environ, vram_gib=vram)
+    if table and checked.forecast:
+        result(as_text(fit_table(settings.job, checked.forecast)))
+        return 0
     if json:
         result(checked.as_json())
     else:
