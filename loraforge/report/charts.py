@@ -20,13 +20,16 @@ _LINE = Markup('<polyline class="line {}" points="{}"><title>{}</title></polylin
 _MOST_POINTS = 600  # a path of more points than the chart has pixels draws the same line
 
 
+Look = Literal["faint", "bold", "second", "third"]
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """One line of a chart; `look` chooses among the page's classes."""
 
     name: str
     points: Sequence[tuple[float, float]]
-    look: Literal["faint", "bold", "second", "third"] = "bold"
+    look: Look = "bold"
 
 
 @dataclass(frozen=True, slots=True)

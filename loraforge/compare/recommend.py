@@ -1,0 +1,135 @@
+"""Which checkpoint to take, why, and how sure that is; "cannot tell" where the curves are flat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loraforge.compare.scores import Curve
+
+_DRAWS = 400
+_SURE = 0.9  # share of the redrawn prompt sets whose choice the told range covers
+_LEAST = 0.08  # a difference of merit below this is too small to see
+_ERRORS = 3.0  # standard errors by which the best must beat the worst
+_RIPE = 0.9  # share of the most style at which it counts as there
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The answer.
+
+    Attributes:
+        step: the checkpoint; None where it cannot be told.
+        span: the steps among which the best lies, first and last, with the certainty of 9 in 10.
+        sure: share of redrawn prompt sets that choose this very step.
+        reasons: sentences.
+        warnings: sentences on what looks wrong whatever is chosen.
+    """
+
+    step: int | None
+    span: tuple[int, int] | None
+    sure: float
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
+    """Choose a checkpoint.
+
+    The best is that of the highest merit; of those that the prompts cannot tell from it the earliest is taken, since
+    later ones have forgotten more. Prompts are redrawn with replacement to see how much the choice hangs on them.
+
+    Args:
+        curves: of each step, in order, over the same prompts.
+        seed: of the redrawing.
+    """
+    curves = [curve for curve in curves if curve.merit]
+    if len(curves) < 2:
+        return Recommendation(None, None, 0.0, ("there are not two checkpoints with pictures to compare",))
+    merits = np.array([curve.merit for curve in curves])
+    if merits.shape[1] < 2:
+        return Recommendation(None, None, 0.0, ("one prompt is too few: what it shows may be chance",))
+    steps = [curve.step for curve in curves]
+    means = merits.mean(1)
+    best, worst = int(means.argmax()), int(means.argmin())
+    gap, error = float(means[best] - means[worst]), _error(merits[best] - merits[worst])
+    if gap < _LEAST or gap < _ERRORS * error:
+        reason = f"the checkpoints look alike to these measurements: best and worst differ by {gap:.2f} ± {error:.2f}"
+        return Recommendation(None, None, 0.0, (reason,), _warnings(curves))
+    chance = np.random.default_rng(seed)
+    columns = merits.shape[1]
+    votes = np.array([_choice(merits[:, chance.integers(0, columns, columns)]) for _ in range(_DRAWS)])
+    chosen = _choice(merits)
+    span = _span(votes, chosen)
+    sure = float((votes == chosen).mean())
+    reasons = _reasons(curves, chosen)
+    return Recommendation(steps[chosen], (steps[span[0]], steps[span[1]]), sure, reasons, _warnings(curves))
+
+
+def _error(differences: Any) -> float:
+    return float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
+
+
+def _choice(merits: Any) -> int:
+    means = merits.mean(1)
+    best = int(means.argmax())
+    allowed = [
+        index
+        for index in range(best + 1)
+        if means[best] - means[index] <= max(0.015, 0.5 * _error(merits[best] - merits[index]))
+    ]
+    return allowed[0]
+
+
+def _span(votes: Any, chosen: int) -> tuple[int, int]:
+    tail = (1 - _SURE) / 2
+    low, high = np.quantile(votes, [tail, 1 - tail], method="nearest")
+    return min(int(low), chosen), max(int(high), chosen)
+
+
+def _reasons(curves: Sequence[Curve], chosen: int) -> tuple[str, ...]:
+    here, last = curves[chosen], curves[-1]
+    style = [curve.parts["style"] for curve in curves]
+    reasons = []
+    if here.step == last.step:
+        still = len(curves) > 1 and style[-1] - style[-2] > 0.03
+        reasons.append("it is the last one" + (", and the style still grows: train longer" if still else ""))
+    elif style[chosen] >= _RIPE * max(style):
+        reasons.append(
+            f"at step {here.step} the style has saturated: {style[chosen]:.0%} of the way to the training set"
+        )
+    else:
+        reasons.append(f"style stands at {style[chosen]:.0%} of the way, and what more of it costs outweighs it")
+    later = curves[chosen + 1 :]
+    for name, threshold, words in (
+        ("retention", -0.05, "composition drifts from the prompt after step {} ({:.0%} to {:.0%})"),
+        (
+            "cooked",
+            0.25,
+            "pictures are over-cooked after step {} ({:.1f} to {:.1f} deviations beyond the training set)",
+        ),
+        ("memory", 0.05, "training pictures come back after step {} ({:.0%} to {:.0%} likeness beyond chance)"),
+        ("style", -0.05, "the style overshoots after step {} ({:.0%} to {:.0%})"),
+        ("leak", 0.08, "pictures without the trigger take on the style after step {} ({:.0%} to {:.0%})"),
+    ):
+        if name not in here.parts or not later:
+            continue
+        start = here.parts[name]
+        turned = [one for one in later if (one.parts[name] - start) * np.sign(threshold) > abs(threshold)]
+        if turned:
+            before = curves[[one.step for one in curves].index(turned[0].step) - 1].step
+            reasons.append(words.format(before, start, later[-1].parts[name]))
+    return tuple(reasons)
+
+
+def _warnings(curves: Sequence[Curve]) -> tuple[str, ...]:
+    last = curves[-1].parts
+    told = []
+    if max(curve.parts["style"] for curve in curves) < 0.3:
+        told.append("no checkpoint comes near the training set's style: train longer, or with a higher rate")
+    if last.get("leak", 0.0) > 0.4:
+        told.append("pictures without the trigger have the style too: it leaks")
+    if min(curve.parts["cooked"] for curve in curves) > 1.0:
+        told.append("every checkpoint is over-cooked: save earlier ones, or halve the learning rate")
+    return tuple(told)
