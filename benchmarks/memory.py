@@ -4,7 +4,8 @@ usage: python benchmarks/memory.py ENGINE_DIR RECORD [--seconds N]     on a mach
        python benchmarks/memory.py --table                             predictions beside the record -> memory.md
 
 One process builds the engine's own modules with random weights on the GPU, a configuration at a time, and calls the
-engine's own step; RECORD gets one JSON line a configuration as it ends. An existing RECORD is gone on with.
+engine's own step; RECORD gets one JSON line a configuration as it ends. An existing RECORD is gone on with: what it has
+is not measured again.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from memory_configurations import CONFIGURATIONS, Configuration  # noqa: E402  # beside this script
+from memory_configurations import CONFIGURATIONS, Configuration  # beside this script
 
 _GIB = 1 << 30
 
@@ -50,7 +51,8 @@ def measure_all(record: Path, seconds: float, *, cpu: bool) -> None:
     began = time.monotonic()
     device = torch.device("cpu" if cpu else "cuda")
     lines = record.read_text("utf-8").splitlines() if record.exists() else []
-    done = [json.loads(line).get("configuration") for line in lines]
+    entries = [json.loads(line) for line in lines]
+    done = [entry.get("configuration") for entry in entries if not entry.get("cast_on_gpu")]
     with record.open("a", encoding="utf-8", buffering=1) as file:
         if not lines:
             file.write(json.dumps(_machine(cpu=cpu)) + "\n")
@@ -95,7 +97,9 @@ def _phase(configuration: Configuration, device: Any) -> dict[str, Any]:
             bench.load_training()
             _clean(device)
             loaded = _peaks(device)
-            seconds = [round(bench.step(size), 3) for size in bench.sizes()[: 5 if configuration.phase == "train" else 2]]
+            seconds = [
+                round(bench.step(size), 3) for size in bench.sizes()[: 5 if configuration.phase == "train" else 2]
+            ]
             if configuration.phase == "train":
                 return {"loaded": loaded, "seconds": seconds, **_peaks(device)}
             _clean(device)
@@ -135,7 +139,11 @@ def _machine(*, cpu: bool) -> dict[str, Any]:
     """Describe the machine by what it does: matrix rate in TFLOP/s and copy bandwidth in GB/s, read plus written."""
     import torch
 
-    facts: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "torch": torch.__version__, "processors": os.cpu_count()}
+    facts: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "torch": torch.__version__,
+        "processors": os.cpu_count(),
+    }
     if cpu:
         return facts | {"card": "none"}
     left, right = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))

@@ -1,16 +1,15 @@
-"""sd-scripts' own modules with full-size random weights, for benchmarks/memory.py: values matter to neither time nor memory."""
+"""sd-scripts' own modules with full-size random weights, which cost the time and memory of real ones."""
 
 import os
 import time
 from types import SimpleNamespace
 from typing import Any
 
+import flux_train_network
 import torch
 from accelerate import Accelerator
 from library import flux_models, flux_train_utils, flux_utils, strategy_flux, train_util
 from memory_configurations import Configuration
-
-import flux_train_network
 from networks import lora_flux
 
 _OPTIMIZERS = {"adafactor": "Adafactor", "adamw": "AdamW", "adamw8bit": "AdamW8bit"}
@@ -84,7 +83,7 @@ class Bench:
         began = time.perf_counter()
         loss = self.trainer.process_batch(
             batch, self.encoders, self.flux, self.network, self.vae, self.scheduler, torch.bfloat16, torch.bfloat16,
-            self.accelerator, self.args, self.encoding, None, True, self.configuration.train_clip_l, True,
+            self.accelerator, self.args, self.encoding, None, train_text_encoder=self.configuration.train_clip_l,
         )  # fmt: skip
         self.accelerator.backward(loss)
         self.network.update_grad_norms()
@@ -124,9 +123,11 @@ class Bench:
     # --- building -----------------------------------------------------------------------------------------------
 
     def load_autoencoder(self) -> None:
+        """Build what encodes pictures."""
         self.vae = autoencoder(self.device)
 
     def load_text_encoders(self) -> None:
+        """Build what encodes captions."""
         self.encoders = text_encoders(self.device, self.base)
         if self.configuration.fp8:
             self.trainer.prepare_text_encoder_fp8(1, self.encoders[1], torch.float8_e4m3fn, torch.bfloat16)
@@ -149,17 +150,17 @@ class Bench:
                 1.0, configuration.rank, float(configuration.rank), self.vae, self.encoders[:1], self.flux,
                 train_blocks=configuration.targets,
             )  # fmt: skip
-        self.network.apply_to(self.encoders, self.flux, configuration.train_clip_l, True)
+        self.network.apply_to(self.encoders, self.flux, apply_text_encoder=configuration.train_clip_l)
         if configuration.checkpointing:
             self.flux.enable_gradient_checkpointing()
             if configuration.train_clip_l:
                 self.encoders[0].gradient_checkpointing_enable()
         groups, _ = self.network.prepare_optimizer_params_with_multiple_te_lrs(None, None, 1e-4)
         _, _, self.optimizer = train_util.get_optimizer(self.args, groups)
-        self.flux.requires_grad_(False)
+        self.flux.requires_grad_(requires_grad=False)
         self.flux.train(configuration.checkpointing)
         for encoder in self.encoders:
-            encoder.requires_grad_(False)
+            encoder.requires_grad_(requires_grad=False)
             encoder.train(configuration.checkpointing)
         if configuration.train_clip_l and configuration.checkpointing:
             self.trainer.prepare_text_encoder_grad_ckpt_workaround(0, self.encoders[0])

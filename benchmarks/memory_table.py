@@ -1,0 +1,168 @@
+"""Predictions beside the record of benchmarks/memory.py, as the tables of memory.md."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loraforge.advice.cards import card_named
+from loraforge.advice.duration import seconds_per_step
+from loraforge.advice.memory import Peak, Phase, predict_memory
+from loraforge.config.job import Job
+
+sys.path.insert(0, str(Path(__file__).parent))
+from memory_configurations import Configuration  # beside this script
+
+HERE = Path(__file__).parent
+RECORD = HERE / "memory.jsonl"
+_BEGIN, _END = "<!-- tables: python benchmarks/memory.py --table -->", "<!-- end of tables -->"
+_PHASES: dict[str, Phase] = {
+    "train": "training", "sample": "sampling", "latents": "latent-caching", "text": "text-caching",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One configuration, measured and predicted.
+
+    Attributes:
+        configuration: what was run.
+        measured: its peak.
+        predicted: likewise.
+        seconds: a step as measured and as predicted; None for other phases.
+        cast: the base was cast to 8 bits on the GPU, so that the reserved peak holds leftovers of the cast.
+    """
+
+    configuration: Configuration
+    measured: Peak
+    predicted: Peak
+    seconds: tuple[float, float] | None
+    cast: bool
+
+    @property
+    def allocated_error(self) -> float:
+        """How far the prediction is off, as a share."""
+        return self.predicted.allocated_gib / self.measured.allocated_gib - 1
+
+    @property
+    def reserved_error(self) -> float:
+        """Likewise."""
+        return self.predicted.reserved_gib / self.measured.reserved_gib - 1
+
+    @property
+    def time_error(self) -> float | None:
+        """Likewise; None where no step was timed."""
+        return self.seconds[1] / self.seconds[0] - 1 if self.seconds else None
+
+
+def job_of(configuration: Configuration) -> Job:
+    """Return the settings that a configuration stands for."""
+    return Job.model_validate(
+        {
+            "dataset": {"batch_size": configuration.batch},
+            "network": {
+                "rank": configuration.rank,
+                "targets": configuration.targets,
+                "train_clip_l": configuration.train_clip_l,
+            },
+            "optimizer": {"name": configuration.optimizer},
+            "training": {"t5_tokens": configuration.tokens},
+            "memory": {
+                "gradient_checkpointing": configuration.checkpointing,
+                "fp8_base": configuration.fp8,
+                "blocks_to_swap": configuration.swap or None,
+                "cache_latents": "disk" if configuration.latents_cached else "off",
+                "cache_text_encoders": "disk" if configuration.text_cached else "off",
+            },
+            "sampling": {"prompts": ["p"], "width": configuration.width or 64, "height": configuration.height or 64},
+        }
+    )
+
+
+def compared(record: Path = RECORD) -> tuple[dict[str, Any], list[Compared]]:
+    """Return the machine of a record, and every configuration that was measured."""
+    machine, *entries = [json.loads(line) for line in record.read_text("utf-8").splitlines()]
+    newest = {json.dumps(entry["configuration"]): entry for entry in entries}
+    return machine, [_compared(entry, machine["card"]) for entry in newest.values() if "reserved_gib" in entry]
+
+
+def _compared(entry: dict[str, Any], name: str) -> Compared:
+    configuration = Configuration(**entry["configuration"])
+    job, size = job_of(configuration), (configuration.width, configuration.height)
+    predicted = predict_memory(job, size, t5_fp8=configuration.fp8).phases[_PHASES[configuration.phase]]
+    seconds = None
+    card = card_named(name)
+    if configuration.phase == "train" and card is not None:
+        last = entry["seconds"][-2:]  # the two steps on the largest bucket, once all is warm
+        seconds = sum(last) / len(last), seconds_per_step(job, size, card)
+    measured = Peak(entry["allocated_gib"], entry["reserved_gib"])
+    return Compared(configuration, measured, predicted, seconds, bool(entry.get("cast_on_gpu")))
+
+
+def write_table() -> None:
+    """Renew the tables between the marks of memory.md."""
+    machine, rows = compared()
+    target = HERE / "memory.md"
+    text = target.read_text("utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    target.write_text(f"{before}{_BEGIN}\n{''.join(_lines(machine, rows))}{_END}{after}", encoding="utf-8")
+
+
+def _lines(machine: dict[str, Any], rows: list[Compared]) -> Iterator[str]:
+    rates = f"{machine['tflops']} TFLOP/s in a bf16 matrix product, {machine['gb_per_s']} GB/s in a copy"
+    yield f"\n{machine['card']}, {machine['vram_gib']} GiB, torch {machine['torch']}, {machine['processors']} cores; "
+    yield f"{rates}; {machine['date']}.\n\n"
+    clean = [row for row in rows if not row.cast]
+    yield _worst("used to calibrate", [row for row in clean if row.configuration.calibrates])
+    yield _worst("only predicted", [row for row in clean if not row.configuration.calibrates])
+    times = sorted(abs(row.time_error) for row in rows if row.time_error is not None)
+    within = sum(error <= 0.15 for error in times)
+    yield f"- time: {within} of {len(times)} steps within 15 %, the worst {times[-1]:.1%} off, "
+    yield f"the median {times[len(times) // 2]:.1%}\n\n"
+    yield "| configuration | fit | allocated GiB, predicted | off | reserved GiB, predicted | off "
+    yield "| s/it, predicted | off |\n"
+    yield "|---|---|---|---|---|---|---|---|\n"
+    yield from map(_row, rows)
+    yield "\n"
+
+
+def _worst(name: str, rows: list[Compared]) -> str:
+    allocated = max(abs(row.allocated_error) for row in rows)
+    reserved = max(abs(row.reserved_error) for row in rows)
+    return f"- {name}: {len(rows)} configurations, worst error {reserved:.1%} reserved, {allocated:.1%} allocated\n"
+
+
+def _row(row: Compared) -> str:
+    measured, predicted = row.measured, row.predicted
+    mark = " †" if row.cast else ""
+    cells = (
+        _name(row.configuration),
+        "x" if row.configuration.calibrates and not row.cast else "",
+        f"{measured.allocated_gib:.2f}, {predicted.allocated_gib:.2f}",
+        f"{row.allocated_error:+.1%}",
+        f"{measured.reserved_gib:.2f}{mark}, {predicted.reserved_gib:.2f}",
+        f"{row.reserved_error:+.1%}{mark}",
+        f"{row.seconds[0]:.2f}, {row.seconds[1]:.2f}" if row.seconds else "",
+        f"{row.time_error:+.0%}" if row.seconds else "",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _name(configuration: Configuration) -> str:
+    named = configuration
+    size = f"{named.width}" if named.width == named.height else f"{named.width}x{named.height}"
+    if named.phase == "text":
+        return f"captions, batch {named.batch}, {named.tokens} tokens{', fp8 T5' * named.fp8}"
+    if named.phase == "latents":
+        return f"pictures, {size}"
+    parts = [
+        "sample" if named.phase == "sample" else "train", size, f"b{named.batch}", f"r{named.rank}", named.optimizer,
+        "fp8" if named.fp8 else "bf16", "" if named.checkpointing else "no checkpointing",
+        f"swap {named.swap}" if named.swap else "", named.targets if named.targets != "all" else "",
+        "" if named.latents_cached else "no latent cache", "" if named.text_cached else "no text cache",
+        "CLIP-L trained" if named.train_clip_l else "",
+    ]  # fmt: skip
+    return " ".join(filter(None, parts))
