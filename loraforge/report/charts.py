@@ -50,7 +50,7 @@ def line_chart(
         x_name: what runs along.
         y_name: what is drawn, with its unit; the chart's description too.
         marks: places worth a vertical line.
-        zero: whether the y axis begins at zero.
+        zero: whether the y axis includes zero.
     """
     lines = [(line, _thinned(_finite(line.points))) for line in series]
     lines = [(line, points) for line, points in lines if points]
@@ -58,7 +58,7 @@ def line_chart(
     if len(everything) < 2:
         return Markup()
     x_ticks = ticks(min(x for x, _ in everything), max(x for x, _ in everything), whole=True)
-    low = 0.0 if zero else min(y for _, y in everything)
+    low = min([y for _, y in everything] + ([0.0] if zero else []))
     y_ticks = ticks(low, max(y for _, y in everything))
     across = _Scale(min(x for x, _ in everything), max(x for x, _ in everything), _LEFT, _WIDTH - _RIGHT)
     up = _Scale(y_ticks[0], y_ticks[-1], _HEIGHT - _BOTTOM, _TOP)

@@ -52,7 +52,6 @@ class Section:
     title: str
     versions: list[Version]
     lines: list[Line]
-    curves: list[tuple[str, object]]
 
 
 def render_compare(name: str, judged: Sequence[Judged], best: Judged) -> str:
@@ -72,6 +71,7 @@ def render_compare(name: str, judged: Sequence[Judged], best: Judged) -> str:
             name=name,
             advice=advice,
             sections=[_section(one, encode) for one in judged if one.grid.cells],
+            curves=_drawn(best),
             kinds=sorted({row.kind for one in judged for row in one.grid.rows if row.kind}),
         )
     )
@@ -84,7 +84,7 @@ def _section(judged: Judged, encode: Callable[[Path], str]) -> Section:
         for index, row in enumerate(grid.rows)
     ]
     title = "Drawn to compare" if grid.generated else "Drawn while training"
-    return Section(title, list(grid.versions), lines, _drawn(judged))
+    return Section(title, list(grid.versions), lines)
 
 
 def _cell(judged: Judged, row: int, version: Version, encode: Callable[[Path], str]) -> Cell:
@@ -121,7 +121,7 @@ def _drawn(judged: Judged) -> list[tuple[str, object]]:
     found = [
         ("Style, what is kept of the prompt, memory and leak", draw(shares, y_name="share", zero=True)),
         ("Over-cooked, in deviations beyond the training set", draw([cooked], y_name="deviations", zero=True)),
-        ("Merit: what checkpoints are ranked by", draw([merit], y_name="merit")),
+        ("Merit: what checkpoints are ranked by", draw([merit], y_name="merit", zero=True)),
     ]
     return [(title, drawing) for title, drawing in found if drawing]
 
@@ -144,7 +144,7 @@ def contact_sheet(grid: Grid, *, side: int = 256) -> Image.Image:
         side: of the square that a picture fits into, in pixels; shrunk where the sheet would get too large.
     """
     columns, rows = max(1, len(grid.versions)), max(1, len(grid.rows))
-    side = max(16, min(side, _SHEET_SIDE // columns - 8, _SHEET_SIDE // rows - 30))
+    side = max(16, min(side, _SHEET_SIDE // columns - 9, _SHEET_SIDE // rows - 31))
     step_x, step_y, top = side + 8, side + 30, 34
     sheet = Image.new("RGB", (columns * step_x + 8, rows * step_y + top), "#fbfaf8")
     draw = ImageDraw.Draw(sheet)
