@@ -11,7 +11,7 @@ from loraforge.compare.scores import Curve
 _DRAWS = 400
 _SURE = 0.9  # share of the redrawn prompt sets whose choice the told range covers
 _LEAST = 0.08  # a difference of merit below this is too small to see
-_ERRORS = 3.0  # standard errors by which the best must beat the worst
+_CHANCE = 0.01  # how often shuffled steps may reach the difference between best and worst
 _RIPE = 0.9  # share of the most style at which it counts as there
 
 
@@ -52,12 +52,10 @@ def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
         return Recommendation(None, None, 0.0, ("one prompt is too few: what it shows may be chance",))
     steps = [curve.step for curve in curves]
     means = merits.mean(1)
-    best, worst = int(means.argmax()), int(means.argmin())
-    gap, error = float(means[best] - means[worst]), _error(merits[best] - merits[worst])
-    if gap < _LEAST or gap < _ERRORS * error:
-        reason = f"the checkpoints look alike to these measurements: best and worst differ by {gap:.2f} ± {error:.2f}"
+    gap, chance = float(np.ptp(means)), np.random.default_rng(seed)
+    if gap < _LEAST or _by_chance(merits, chance) > _CHANCE:
+        reason = f"the checkpoints look alike to these measurements: best and worst differ by {gap:.2f}"
         return Recommendation(None, None, 0.0, (reason,), _warnings(curves))
-    chance = np.random.default_rng(seed)
     columns = merits.shape[1]
     votes = np.array([_choice(merits[:, chance.integers(0, columns, columns)]) for _ in range(_DRAWS)])
     chosen = _choice(merits)
@@ -65,6 +63,13 @@ def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
     sure = float((votes == chosen).mean())
     reasons = _reasons(curves, chosen)
     return Recommendation(steps[chosen], (steps[span[0]], steps[span[1]]), sure, reasons, _warnings(curves))
+
+
+def _by_chance(merits: Any, chance: Any) -> float:
+    """Return how often steps shuffled within each prompt differ as much: the more steps, the more so by luck alone."""
+    gap = np.ptp(merits.mean(1))
+    shuffled = [np.ptp(chance.permuted(merits, axis=0).mean(1)) for _ in range(_DRAWS)]
+    return float(np.mean(np.array(shuffled) >= gap - 1e-9))
 
 
 def _error(differences: Any) -> float:
