@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from loraforge.advice.duration import Duration
 from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
 from loraforge.advice.fitting import decided
 from loraforge.advice.forecast import Forecast, forecast
+from loraforge.advice.measure import Measurement
 from loraforge.advice.rules import check_job
 from loraforge.config.job import Job
 from loraforge.engine.inspection import inspect_all
@@ -33,6 +35,7 @@ class Checked:
         exit_code: of a check that has errors.
         pictures: how many will be trained.
         forecast: memory and time; None where there is no job, or its weights are not of FLUX.1's size.
+        measurement: what three real steps took; None where none were made.
     """
 
     findings: tuple[Finding, ...]
@@ -40,6 +43,7 @@ class Checked:
     exit_code: int = 2
     pictures: int = 0
     forecast: Forecast | None = None
+    measurement: Measurement | None = None
 
     def as_json(self) -> str:
         """Return the document that `check --json` prints."""
@@ -50,11 +54,33 @@ class Checked:
                 "steps": self.job.training.steps if self.job else None,
                 "profile": self.job.memory.profile if self.job else None,
                 "memory": self.forecast.memory.as_dict() if self.forecast else None,
-                "duration": self.forecast.duration.as_dict() if self.forecast else None,
+                "duration": self.duration.as_dict() if self.duration else None,
+                **({"measurement": self.measurement.as_dict()} if self.measurement else {}),
                 "findings": [finding.as_dict() for finding in self.findings],
             },
             indent=1,
         )
+
+    @property
+    def duration(self) -> Duration | None:
+        """How long the run takes, as measured where it was."""
+        if self.forecast is None or self.measurement is None:
+            return self.forecast.duration if self.forecast else None
+        return self.measurement.duration(self.forecast.duration, self.forecast.job.training.steps or 0)
+
+    @property
+    def measurable(self) -> bool:
+        """Whether three steps can be tried: nothing but a prediction stands against it."""
+        return not has_errors(finding for finding in self.findings if finding.code != "memory-does-not-fit")
+
+    def measured(self, measurement: Measurement) -> "Checked":
+        """Return this with what was measured in place of what was predicted."""
+        return replace(self, findings=tuple(measurement.findings(self.findings)), measurement=measurement)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is known of memory and time, as lines for people."""
+        yield from self.forecast.lines() if self.forecast else ()
+        yield from [self.measurement.line()] if self.measurement else ()
 
     def verdict(self, *, strict: bool) -> str:
         """Say in one line whether the run can start."""

@@ -2,12 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from loraforge.cli.common import human, load_settings, result, say_findings
+from loraforge.config.job import Job
 from loraforge.errors import ConfigError
 from loraforge.findings import Finding, has_errors
+from loraforge.machine.gpu import gpus
+
+if TYPE_CHECKING:
+    from loraforge.advice.measure import Measurement
 
 
 def check(
@@ -22,6 +28,7 @@ def check(
     vram: float | None = typer.Option(
         None, help="Check for a card with this much memory in GB instead of the one here."
     ),
+    measure: bool = typer.Option(False, "--measure", help="Take three real steps, with less and less until they fit."),
     table: bool = typer.Option(False, "--table", help="What fits on 8 to 80 GB, and how fast, as a table."),
     strict: bool = typer.Option(False, "--strict", help="Count warnings as errors."),
     json: bool = typer.Option(False, "--json", help="One JSON document on stdout."),
@@ -44,11 +51,22 @@ def check(
     if table and checked.forecast:
         result(as_text(fit_table(settings.job, checked.forecast)))
         return 0
+    if measure and checked.measurable:
+        checked = checked.measured(_measured(settings.job))
     if json:
         result(checked.as_json())
     else:
         say_findings(checked.findings)
-        for line in checked.forecast.lines() if checked.forecast else ():
+        for line in checked.lines():
             human().print(line, markup=False, highlight=False)
         human().print(checked.verdict(strict=strict), markup=False)
     return checked.exit_code if has_errors(checked.findings, strict=strict) else 0
+
+
+def _measured(job: Job) -> "Measurement":
+    from loraforge.run.measure import measure
+    from loraforge.run.settle import settle
+
+    vram = next((gpu.total_gib for gpu in gpus()), None)
+    ready = settle(job, vram_gib=vram, environ=os.environ)
+    return measure(ready, tell=lambda words: human().print(f"measuring {words}", markup=False))
