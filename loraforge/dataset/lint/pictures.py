@@ -32,7 +32,7 @@ def tiny(scene: Scene) -> Iterator[Hit]:
     "picture-small",
     "warning",
     reason="A picture smaller than the training resolution is trained at its own size, or enlarged and soft.",
-    fix="Find a larger version, or train at a lower resolution (--set dataset.resolution=768).",
+    fix="Find a larger version, or train at a lower resolution (`loraforge train --set dataset.resolution=768`).",
 )
 def small(scene: Scene) -> Iterator[Hit]:
     """Under the training resolution."""
