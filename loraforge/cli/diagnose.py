@@ -92,7 +92,7 @@ def _traces(path: Path) -> _Traces:
     if record is None:  # a run that was cut off may have left none
         return _Traces(path, log, job)
     last = log_since(folder.log, record.log_from)  # a log holds every start of a run
-    return _Traces(path, last or log, job, record.end or record.status, record.returncode)
+    return _Traces(path, last or log, job, record.status, record.returncode)
 
 
 def say_advice(advice: list[Advice]) -> None:

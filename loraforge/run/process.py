@@ -107,7 +107,8 @@ class EngineProcess:
                 ended = ended or now
                 if now - ended > 2 * _STRAYS:
                     return  # something out of our reach holds the streams
-                if now - ended > _STRAYS:
+                # A launcher that was killed leaves the training running, unwatched.
+                if now - ended > _STRAYS or self._process.returncode < 0:
                     self.kill()
 
     def interrupt(self) -> None:

@@ -58,7 +58,8 @@ class Record:
     @property
     def changed_paths(self) -> frozenset[str]:
         """The settings that were changed on the way."""
-        return frozenset(path for change in self.changes for path in change.get("settings", {}))
+        tables = (change.get("settings") for change in self.changes)
+        return frozenset(path for table in tables if isinstance(table, dict) for path in table)
 
 
 def write(folder: RunFolder, record: Record) -> None:
