@@ -66,8 +66,9 @@ TABLE: tuple[Card, ...] = tuple(next(card for card in CARDS if card.name == name
 
 
 def card_named(name: str) -> Card | None:
-    """Return the card that a driver's name means; None for one that is not listed."""
-    return next((card for card in CARDS if card.name.lower() in name.lower()), None)
+    """Return the card that a driver's name means; None for one that is not listed, as those of laptops are not."""
+    words = f" {name.lower()} "
+    return next((card for card in CARDS if f" {card.name.lower()} " in words and "laptop" not in words), None)
 
 
 def typical_card(vram_gib: float) -> Card:

@@ -1,6 +1,6 @@
 """One case to judge: the settings, the facts, and what follows from both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
 from loraforge.advice.fitting import decided
@@ -47,12 +47,19 @@ class Case:
         dataset: the pictures; None when they were not looked at.
         machine: the machine; None when it was not looked at.
         weights: the weight files; None when they were not looked at.
+        memory: the memory settings after the profile has decided what was left open.
     """
 
     job: Job
     dataset: DatasetFacts | None = None
     machine: MachineFacts | None = None
     weights: WeightFacts | None = None
+    memory: Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        vram = self.machine.vram_gib if self.machine else None
+        settled = decided(self.job, self.pictures or 0, vram)
+        object.__setattr__(self, "memory", settled.memory)  # every rule asks for it; predicting takes a millisecond
 
     @property
     def purpose(self) -> Purpose:
@@ -63,11 +70,6 @@ class Case:
     def extra(self) -> dict[str, OptionValue]:
         """The engine's own options, `[engine] extra`."""
         return self.job.engine.extra
-
-    @property
-    def memory(self) -> Memory:
-        """The memory settings after the profile has decided what was left open."""
-        return decided(self.job, self.pictures or 0, self.machine.vram_gib if self.machine else None).memory
 
     @property
     def pictures(self) -> int | None:

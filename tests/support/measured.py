@@ -1,0 +1,12 @@
+"""The record of benchmarks/memory.py with the predictions beside it, for tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+try:
+    from memory_table import compared
+finally:
+    sys.path.pop()
+
+__all__ = ["compared"]
