@@ -3,6 +3,7 @@
     python benchmarks/lint_speed.py [--pictures 500] [--most 5000] [--rounds 2] > benchmarks/lint_speed.md
 
 Decoding and linting run in child processes by turns on all cores; the best of the rounds counts. No text detection.
+Processor seconds, all threads together, also compare where other programs take turns with them.
 """
 
 import argparse
@@ -42,13 +43,13 @@ def peak_mebibytes() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def child(task: str, folder: Path) -> tuple[float, float]:
-    """Return seconds and peak MiB of a task, its imports included."""
+def child(task: str, folder: Path) -> tuple[float, float, float]:
+    """Return seconds, processor seconds and peak MiB of a task, its imports included."""
     done = subprocess.run(
         [sys.executable, __file__, "--child", task, str(folder)], capture_output=True, text=True, check=True
     )
-    seconds, peak = done.stdout.split()
-    return float(seconds), float(peak)
+    seconds, busy, peak = done.stdout.split()
+    return float(seconds), float(busy), float(peak)
 
 
 def large_pictures(folder: Path, count: int) -> None:
@@ -87,7 +88,7 @@ def main() -> None:
     if arguments.child:
         start = time.perf_counter()
         {"decode": decode, "lint": look}[arguments.child[0]](Path(arguments.child[1]))
-        print(time.perf_counter() - start, peak_mebibytes())
+        print(time.perf_counter() - start, time.process_time(), peak_mebibytes())
         return
     with tempfile.TemporaryDirectory() as temporary:
         large = Path(temporary) / "large"
@@ -95,17 +96,21 @@ def main() -> None:
         rounds = [(child("decode", large), child("lint", large)) for _ in range(arguments.rounds)]
         decoded, linted = (min(pair[task] for pair in rounds) for task in range(2))
         print(f"# Speed of lint on {os.cpu_count()} cores\n", flush=True)
-        print("| 12-megapixel JPEGs | seconds | peak memory |\n|---|---|---|")
-        print(f"| {arguments.pictures} merely decoded | {decoded[0]:.1f} | {decoded[1]:.0f} MiB |")
-        print(f"| {arguments.pictures} linted | {linted[0]:.1f} | {linted[1]:.0f} MiB |")
-        print(f"\nLinting takes {linted[0] / decoded[0]:.2f} times as long as decoding.\n", flush=True)
-        print("| 0.3-megapixel JPEGs | seconds | a picture | peak memory |\n|---|---|---|---|")
+        print("| 12-megapixel JPEGs | seconds | processor seconds | peak memory |\n|---|---|---|---|")
+        for what, (seconds, busy, peak) in (("merely decoded", decoded), ("linted", linted)):
+            print(f"| {arguments.pictures} {what} | {seconds:.1f} | {busy:.1f} | {peak:.0f} MiB |")
+        ratio, busy_ratio = linted[0] / decoded[0], linted[1] / decoded[1]
+        print(f"\nLinting takes {ratio:.2f} times as long as decoding, {busy_ratio:.2f} times by processor seconds.\n")
+        print("| 0.3-megapixel JPEGs | seconds | processor seconds | a picture | peak memory |", flush=True)
+        print("|---|---|---|---|---|")
         small, made = Path(temporary) / "small", 0
-        for count in (arguments.most // 10, arguments.most // 2, arguments.most):
+        for count in filter(None, (arguments.most // 10, arguments.most // 2, arguments.most)):
             small_pictures(small, made, count)
             made = count
-            seconds, peak = child("lint", small)
-            print(f"| {count} | {seconds:.1f} | {1000 * seconds / count:.1f} ms | {peak:.0f} MiB |")
+            seconds, busy, peak = child("lint", small)
+            print(
+                f"| {count} | {seconds:.1f} | {busy:.1f} | {1000 * busy / count:.1f} ms | {peak:.0f} MiB |", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from loraforge.dataset.caption_history import CaptionHistory
         (edits.prepending("portrait", "zxq"), "zxq, woman", "zxq, portrait, woman"),
         (edits.prepending("portrait", "zxq"), "zxq", "zxq, portrait"),
         (edits.prepending("portrait", "zxq"), "woman", "portrait, woman"),
+        (edits.prepending("zxq", "zxq"), "woman", "zxq, woman"),
+        (edits.prepending("zxq", "zxq"), "woman, zxq, garden, zxq", "zxq, woman, garden"),
         (edits.trimming("zxq"), "a woman, zxq, standing in a garden", "zxq, woman in garden"),
         (edits.trimming(), "a painting of a woman in a garden", "woman in garden"),
     ],

@@ -8,8 +8,9 @@ from loraforge.cli import run
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Return a small sound set, with the cache in a folder of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    """Return a small sound set, with the cache in a folder of its own and no tokenizers."""
+    for name in ("XDG_CACHE_HOME", "HF_HOME", "LORAFORGE_MODELS"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
     return make_set(tmp_path / "set", "flat", 3)
 
 
@@ -18,7 +19,7 @@ def test_json_is_one_document_on_stdout(folder, capsys):
     assert run(["lint", str(folder), "--trigger", TRIGGER, "--no-text", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"folder", "findings", "pictures"}
-    assert [finding["code"] for finding in document["findings"]] == ["few-pictures"]
+    assert [finding["code"] for finding in document["findings"]] == ["few-pictures", "trigger-unchecked"]
     assert set(document["findings"][0]) == {"code", "severity", "where", "message", "fix"}
     assert {"file", "caption", "size", "bucket", "cropped_percent", "upscaled"} <= set(document["pictures"][0])
 
@@ -57,3 +58,13 @@ def test_resolution_and_buckets_are_used(folder, capsys):
     assert run(["lint", str(folder), "--no-text", "--json", "--resolution", "512x768"]) == 0
     for picture in json.loads(capsys.readouterr().out)["pictures"]:
         assert picture["bucket"][0] * picture["bucket"][1] <= 512 * 768
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_check_says_once_what_is_wrong_with_the_trigger(folder, images, capsys):
+    """`check` judges the trigger in lint's words, with pictures and without, and never twice."""
+    pictures = ["--set", f"dataset.images={folder}"] if images else []
+    run(["check", "--set", "dataset.trigger=zxy_style", *pictures, "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    told = [finding["code"] for finding in findings if '"style"' in finding["message"]]
+    assert told == ["trigger-contains-style-word"]

@@ -193,10 +193,12 @@ def test_ten_thousand_files(tmp_path):
 
 
 def test_nested_and_linked_pictures(tmp_path):
-    """Pictures in subfolders are counted, links out of the folder are told, links inside are not."""
+    """Pictures in subfolders are counted but for dot folders; links are told when they lead out of the folder."""
     folder = make_set(tmp_path / "set", "flat", 2)
     (folder / "more").mkdir()
     shutil.copy(folder / "flat-00.png", folder / "more" / "a.png")
+    (folder / ".loraforge-history").mkdir()
+    shutil.copy(folder / "flat-00.png", folder / ".loraforge-history" / "a.png")
     (folder / "inside.png").symlink_to(folder / "flat-00.png")
     shutil.copy(folder / "flat-01.png", tmp_path / "outer.png")
     (folder / "outside.png").symlink_to(tmp_path / "outer.png")
