@@ -17,8 +17,9 @@ from loraforge.run.folder import RunFolder, latest, new_folder
 from loraforge.run.heal import CONSENTS
 from loraforge.run.lock import owned
 from loraforge.run.plan import RunPlan, build_plan, command_line
+from loraforge.run.quicken import quickened
 from loraforge.run.record import read
-from loraforge.run.resume import newest_state, not_restored, ready_again, refuse_changes, weights_of
+from loraforge.run.resume import newest_state, not_restored, ready_again, refuse_changes, refuse_rank, weights_of
 from loraforge.run.settle import settle
 from loraforge.settings import Settings
 
@@ -52,9 +53,11 @@ def train(
     settings = load_settings(
         target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
     )
+    if from_weights is not None:
+        refuse_rank(weights_of(from_weights), settings.job.network.rank)
     plan = _resumed(target, settings) if resume else _fresh(settings)
     if dry_run:
-        result(command_line(plan))
+        result(command_line(quickened(plan)))
         return 0
     if not json:
         human().print(_opening(plan), markup=False)

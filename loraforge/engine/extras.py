@@ -22,6 +22,10 @@ _WORDS = {
 }
 
 
+_PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".bin")
+_WEIGHTS = frozenset({"network_weights", "base_weights", "vae"})  # the engine unpickles whatever is named otherwise
+
+
 def check_extra(
     extra: Mapping[str, OptionValue], options: Mapping[str, Option], owned: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
@@ -50,6 +54,14 @@ def _fault(name: str, value: OptionValue, options: Mapping[str, Option], owned: 
         return f"is {_shown(value)}; {_allowed(option)}"
     if option.choices is not None and not all(item in option.choices for item in values):
         return f"is {_shown(value)}; {_allowed(option)}"
+    return _pickled(name, values)
+
+
+def _pickled(name: str, values: list[Scalar]) -> str | None:
+    texts = [item.lower() for item in values if isinstance(item, str)]
+    if any(text.endswith(_PICKLES) or (name in _WEIGHTS and not text.endswith(".safetensors")) for text in texts):
+        shown = ", ".join(map(_shown, values))
+        return f"is {shown}; only .safetensors files are read: others are pickles, which can run code"
     return None
 
 

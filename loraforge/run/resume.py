@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
-from loraforge.engine.header import HeaderError
+from loraforge.engine.header import HeaderError, read_header
 from loraforge.engine.inspection import is_full_size
 from loraforge.engine.locate import locate
 from loraforge.engine.weights import find_weights
@@ -117,6 +117,22 @@ def not_restored(plan: RunPlan) -> str:
     if "lowram" in job.engine.extra or "deepspeed" in job.engine.extra:
         return "what these engine options keep to themselves; the LoRA is not the same bit for bit"
     return ""
+
+
+def refuse_rank(lora: Path, rank: int) -> None:
+    """Refuse to begin with a LoRA of another rank: its matrices don't fit.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    shapes = (tensor.shape for name, tensor in read_header(lora).items() if name.endswith(".lora_down.weight"))
+    found = {shape[0] for shape in shapes}
+    if found != {rank}:
+        has = f"rank {', '.join(map(str, sorted(found)))}" if found else "no LoRA layers"
+        raise ConfigError(
+            f"{lora}: has {has}, and network.rank is {rank}",
+            f"--set network.rank={next(iter(found))} goes on with its own rank" if found else "name a LoRA",
+        )
 
 
 def weights_of(place: Path) -> Path:

@@ -25,6 +25,7 @@ OWNED = {"network_dim": "network.rank", "output_name": "output.name"}
         ("network_args", ["train_blocks=single"]),
         ("network_args", []),
         ("log_prefix", "art"),
+        ("network_weights", "a.SafeTensors"),
         ("dataset_config", "a.toml"),
     ],
 )
@@ -39,6 +40,16 @@ def test_accepted(name: str, value: OptionValue) -> None:
         ("min_snr_gama", 5.0, "is not an option of the engine; did you mean min_snr_gamma?"),
         ("network_din", 8, "is not an option of the engine; network_dim is, and network.rank decides it"),
         ("zzz", 1, "is not an option of the engine"),
+        (
+            "network_weights",
+            "a.pt",
+            'is "a.pt"; only .safetensors files are read: others are pickles, which can run code',
+        ),
+        (
+            "network_weights",
+            "a",
+            'is "a"; only .safetensors files are read: others are pickles, which can run code',
+        ),
         ("network_dim", 8, "is decided by network.rank; set that instead"),
         ("min_snr_gamma", "5", 'is "5"; the engine takes a number'),
         ("min_snr_gamma", True, "is true; the engine takes a number"),

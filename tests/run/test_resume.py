@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from loraforge.config.job import Job
 from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
-from loraforge.run.resume import is_sound, newest_state, refuse_changes
+from loraforge.run.resume import is_sound, newest_state, refuse_changes, refuse_rank, weights_of
 
 PARTS = ("train_state.json", "model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl")
 
@@ -101,3 +101,24 @@ def test_what_the_run_changed_by_itself_is_no_difference():
     refuse_changes(run, now, {"memory.gradient_checkpointing"})
     with pytest.raises(ConfigError, match="gradient_checkpointing"):
         refuse_changes(run, now)
+
+
+def test_a_new_run_begins_with_sound_weights_only(tmp_path):
+    """The finished LoRA, or else the newest whole and finite checkpoint; a pickle never."""
+    run = RunFolder(tmp_path)
+    run.output.mkdir()
+    with pytest.raises(ConfigError, match="holds no LoRA"):
+        weights_of(tmp_path)
+    tensors = {"a.lora_down.weight": np.ones((4, 2), np.float32)}
+    for step in (2, 4):
+        save_file(tensors, run.checkpoint("x", step))
+    save_file({"a.lora_down.weight": np.full((4, 2), np.nan, np.float32)}, run.checkpoint("x", 6))
+    (run.output / "x.pt").write_bytes(b"\x80\x02")
+    assert weights_of(tmp_path) == run.checkpoint("x", 4)
+    save_file(tensors, run.lora("x"))
+    assert weights_of(tmp_path) == run.lora("x")
+    with pytest.raises(ConfigError, match="holds no LoRA"):
+        weights_of(run.output / "x.pt")
+    refuse_rank(run.lora("x"), 4)
+    with pytest.raises(ConfigError, match=r"has rank 4, and network\.rank is 8"):
+        refuse_rank(run.lora("x"), 8)
