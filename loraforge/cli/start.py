@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from loraforge.report.summary import summary
 from loraforge.report.view import View, choose_view
 from loraforge.run.diary import Diarist, surroundings
 from loraforge.run.family import kill_family
+from loraforge.run.figures import Figures
 from loraforge.run.gpu import gpu_memory
 from loraforge.run.heal import Healer, run_healed
 from loraforge.run.lock import claim_cards, owned
 from loraforge.run.plan import RunPlan
+from loraforge.run.quicken import STEPS, quickened
 from loraforge.run.record import Record, read
+from loraforge.run.resume import step_of
 from loraforge.run.supervise import StopRequests
 from loraforge.run.train import Outcome, log_since, prepare, train
 from loraforge.run.watch import enough_space
@@ -69,7 +73,11 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
 
             def run(current: RunPlan, record: Record | None) -> Outcome:
                 held = (lock.descriptor,) if sys.platform != "win32" else ()
-                return train(current, recorded, stop=stop, gpu_gib=gpu_gib, before=record, holding=held)
+                done = step_of(current.resume) if current.resume else 0
+                figures = Figures(recorded, current.folder.path / STEPS, first_step=done)
+                outcome = train(quickened(current), figures, stop=stop, gpu_gib=gpu_gib, before=record, holding=held)
+                figures.tick(time.monotonic())  # the last steps may be younger than the last tick
+                return outcome
 
             healer = Healer(allowed) if heal else None
             plan, outcome = run_healed(plan, run, healer=healer, prepare=prepare, tell=tell)

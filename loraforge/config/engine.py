@@ -23,5 +23,9 @@ class Engine(Section):
     python: FilePath | None = None
     """Python that has the engine's packages; None is the one that runs loraforge."""
 
+    fast: Literal["auto", "on", "off"] = "auto"
+    """Run sd-scripts with loraforge's accelerations, which leave the maths as it is: auto takes those that pay for the
+    run, on takes all, off runs it as it is. `plan` always writes plain sd-scripts."""
+
     extra: dict[OptionName, OptionValue] = {}
     """Any other option of the engine by its own name, checked against its parser; refused where loraforge owns it."""

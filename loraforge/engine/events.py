@@ -64,6 +64,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Exact figures of one optimizer step, from inside the engine's process; only where the shim runs.
+
+    Attributes:
+        step: counted from the start of the training, also when a run was resumed.
+        loss: of this step alone; the mean of its batches with gradient accumulation.
+        learning_rate: the rate it was learnt with; None where the optimizer finds it itself.
+        seconds: since the step before, samples and saves included.
+        allocated_gib: most GPU memory held by tensors so far; None without a GPU.
+        reserved_gib: most GPU memory taken from the card so far; None without a GPU.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float | None
+    seconds: float
+    allocated_gib: float | None = None
+    reserved_gib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """The file is complete: the engine went on to something else."""
 
@@ -108,6 +129,7 @@ Event = (
     | Progress
     | Facts
     | Step
+    | Measured
     | CheckpointSaved
     | StateSaved
     | SamplesStarted

@@ -7,12 +7,13 @@ dependencies need be installed. Manual runs never need it.
 """
 
 import argparse
+import importlib
 import os
 import runpy
 import sys
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +21,15 @@ from typing import Any
 
 ENGINE_VARIABLE = "LORAFORGE_ENGINE_DIR"
 SCRIPT_VARIABLE = "LORAFORGE_ENGINE_SCRIPT"
+FAST_VARIABLE = "LORAFORGE_FAST"  # names of loraforge.engine.fast's parts, joined by commas
+TELEMETRY_VARIABLE = "LORAFORGE_TELEMETRY"  # the file that each step's figures go to
+CACHE_VARIABLE = "LORAFORGE_CACHE"  # a folder that outlives runs
 DEFAULT_SCRIPT = "flux_train_network.py"
 _WEIGHT_OPTIONS = ("pretrained_model_name_or_path", "ckpt_path", "clip_l", "t5xxl", "ae")
 
 
-def _import_shapes() -> ModuleType:
-    """Import what reads weight headers (standard library only), and leave the module path as the engine needs it.
+def _import(*names: str) -> list[ModuleType]:
+    """Import modules of ours (standard library only), and leave the module path as the engine needs it.
 
     Python puts a script's folder first, where options.py, weights.py and their like would hide the engine's modules.
     """
@@ -34,10 +38,9 @@ def _import_shapes() -> ModuleType:
     package_home = str(here.parents[1])
     sys.path.append(package_home)
     try:
-        from loraforge.engine import shapes
+        return [importlib.import_module(f"loraforge.engine.{name}") for name in names]
     finally:
         sys.path.pop()
-    return shapes
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,12 @@ class Launch:
     Attributes:
         options: the weight files among its options, from the command line or else the config file.
         shapes: the module that reads weight headers.
+        config: all options of the config file, its tables flattened.
     """
 
     options: dict[str, str]
     shapes: ModuleType
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def dims(self, option: str, infer: Callable[[Any], Any]) -> Any | None:
         """Return what `infer` reads from an option's weight file; None where there is nothing it understands.
@@ -146,31 +151,57 @@ ADAPTATIONS: tuple[Callable[[Launch], None], ...] = (
 
 def weight_options(argv: list[str]) -> dict[str, str]:
     """Return the weight files that the engine will read; as in the engine, the command line beats the file."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("config_file", *_WEIGHT_OPTIONS):
-        parser.add_argument(f"--{name}")
-    given = {name: value for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not None}
-    path = given.pop("config_file", None)
+    given = _given(argv)
+    config = config_options(argv)
+    given.pop("config_file", None)
+    return {name: config[name] for name in _WEIGHT_OPTIONS if isinstance(config.get(name), str)} | given
+
+
+def config_options(argv: list[str]) -> dict[str, Any]:
+    """Return the options of the config file; one level of tables is flattened, as in the engine."""
+    path = _given(argv).get("config_file")
     if path is None:
-        return given
+        return {}
     try:
         with Path(path if path.endswith(".toml") else f"{path}.toml").open("rb") as file:
             config = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError):  # for the engine to report
-        return given
-    # One level of tables is flattened, as in the engine.
-    flat = {key: value for entry in config.values() if isinstance(entry, dict) for key, value in entry.items()} | config
-    return {name: flat[name] for name in _WEIGHT_OPTIONS if isinstance(flat.get(name), str)} | given
+        return {}
+    return {key: value for entry in config.values() if isinstance(entry, dict) for key, value in entry.items()} | config
+
+
+def _given(argv: list[str]) -> dict[str, str]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("config_file", *_WEIGHT_OPTIONS):
+        parser.add_argument(f"--{name}")
+    return {name: value for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not None}
+
+
+def speed_up(launch: Launch, fast: ModuleType, telemetry: ModuleType) -> None:
+    """Apply the parts that the environment names, and record the steps where it names a file."""
+    environ, options = os.environ, {**launch.config, **launch.options}
+    if names := environ.get(FAST_VARIABLE):
+        cache = Path(environ[CACHE_VARIABLE]) if CACHE_VARIABLE in environ else None
+        context = fast.Context(options, _say, cache)
+        fast.apply(names.split(","), context, _say)
+    if path := environ.get(TELEMETRY_VARIABLE):
+        telemetry.record_steps(Path(path))
+
+
+def _say(text: str) -> None:
+    print(f"loraforge: {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Adapt the engine, then run its script as if it had been started itself."""
     engine = Path(os.environ[ENGINE_VARIABLE]).resolve()
     script = str(engine / os.environ.get(SCRIPT_VARIABLE, DEFAULT_SCRIPT))
-    launch = Launch(weight_options(sys.argv[1:]), _import_shapes())
+    shapes, fast, telemetry = _import("shapes", "fast", "telemetry")
+    launch = Launch(weight_options(sys.argv[1:]), shapes, config_options(sys.argv[1:]))
     sys.path.insert(0, str(engine))
     for adapt in ADAPTATIONS:
         adapt(launch)
+    speed_up(launch, fast, telemetry)
     sys.argv[0] = script
     runpy.run_path(script, run_name="__main__")
 

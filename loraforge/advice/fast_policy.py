@@ -1,0 +1,84 @@
+"""Which of the fast parts pay for a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from loraforge.config.job import Job
+from loraforge.dataset.buckets import Size, bucket_for
+from loraforge.errors import DatasetError
+
+# Seconds, measured on an H100 with 16 cores and an empty compile cache (benchmarks/fast.md). A smaller card saves more
+# on a step, a smaller processor compiles longer.
+_FIRST_GRAPH, _NEXT_GRAPH = 40.0, 30.0
+_SAVED = 0.4
+_SAVED_CHECKPOINTED = 0.6
+_PATCH = 16  # pixels on a token's side
+_LOOK = 5.0  # seconds of saving below which compiling is not worth the suspense
+
+
+@dataclass(frozen=True, slots=True)
+class FastPlan:
+    """What a run is sped up by.
+
+    Attributes:
+        parts: names of loraforge.engine.fast's parts.
+        left_out: part -> why it is not among them; "all" stands for every part.
+    """
+
+    parts: tuple[str, ...] = ()
+    left_out: Mapping[str, str] | None = None
+
+
+def token_counts(sizes: Sequence[Size], job: Job) -> set[int]:
+    """Return the distinct numbers of picture tokens that a dataset trains on: each needs a graph of its own."""
+    counts = set()
+    for size in sizes:
+        try:
+            width, height = bucket_for(size, job.dataset.resolution, job.dataset.buckets).bucket
+        except DatasetError:  # the dataset's own checks name such a picture
+            continue
+        counts.add(width * height // _PATCH**2)
+    return counts
+
+
+def choose(job: Job, sizes: Sequence[Size], *, steps: int, full_size: bool) -> FastPlan:
+    """Choose the parts for a run.
+
+    Args:
+        job: settled.
+        sizes: upright (width, height) of the pictures in pixels.
+        steps: optimizer steps that this start will do.
+        full_size: whether the weights are FLUX.1's own; with a toy model nothing is worth compiling.
+    """
+    engine, memory = job.engine, job.memory
+    if engine.fast == "off":
+        return FastPlan((), {"all": 'engine.fast is "off"'})
+    if engine.kind == "embedded":
+        return FastPlan((), {"all": "the embedded engine has none"})
+    forced = engine.fast == "on"
+    if not forced and (job.launch.device == "cpu" or not full_size):
+        return FastPlan((), {"all": "a toy model has nothing to gain"})
+    parts, left_out = ["hash", "norms", "attention"], {}
+    if job.optimizer.name == "adafactor":
+        parts.append("adafactor")
+    if memory.blocks_to_swap:
+        parts.append("swap")
+    cost, saved = compile_cost(job, sizes), saving(job, steps)
+    if job.launch.processes > 1:
+        left_out["compile"] = "several processes compile on their own, and wait for the slowest"
+    elif forced or saved > cost + _LOOK:
+        parts.append("compile")
+    else:
+        left_out["compile"] = f"compiling takes about {cost:.0f} s, and {steps} steps save about {saved:.0f} s"
+    return FastPlan(tuple(parts), left_out)
+
+
+def compile_cost(job: Job, sizes: Sequence[Size]) -> float:
+    """Return the seconds that compiling takes with an empty cache."""
+    return _FIRST_GRAPH + _NEXT_GRAPH * max(0, len(token_counts(sizes, job)) - 1)
+
+
+def saving(job: Job, steps: int) -> float:
+    """Return the seconds that compiled blocks save over a number of optimizer steps."""
+    batches = steps * job.training.gradient_accumulation
+    return batches * (_SAVED_CHECKPOINTED if job.memory.gradient_checkpointing else _SAVED)

@@ -1,0 +1,89 @@
+"""Compile the two kinds of transformer block."""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from loraforge.engine.fast.part import Context, Refused, known
+
+_TRITON_NEEDS = (7, 0)
+_FP8_NEEDS = (8, 9)
+# Graphs a function may have: one for each number of tokens, and two to spare for each.
+_GRAPHS = 192
+
+
+def compile_blocks(context: Context) -> None:
+    """Compile `_forward` of the two block classes.
+
+    The eager step is bound by launching kernels from Python, and moves every activation many times. Compiled at class
+    level one graph serves all blocks of a kind, once for each number of tokens; pictures of one token count but
+    different shape share it. Sampling has no gradients and stays eager, so that it compiles nothing.
+    """
+    import torch
+    from library import flux_models
+
+    if context.options.get("torch_compile"):
+        raise Refused("the engine's own torch_compile is on")
+    if "module_dropout" in " ".join(map(str, context.options.get("network_args") or ())):
+        raise Refused("module dropout decides anew at every layer")
+    _check_compiler(context)
+    double = known(flux_models.DoubleStreamBlock, "_forward", "a7337feae903")
+    single = known(flux_models.SingleStreamBlock, "_forward", "1cbeb092361b")
+    dynamo, functorch = torch._dynamo.config, torch._functorch.config
+    for name in ("recompile_limit", "cache_size_limit"):  # the newer and the older name
+        if hasattr(dynamo, name):
+            setattr(dynamo, name, _GRAPHS)
+            break
+    dynamo.accumulated_cache_size_limit = max(dynamo.accumulated_cache_size_limit, 2 * _GRAPHS)
+    # A backward pass that can't be compiled must show in the forward pass, from where there is a way back.
+    if hasattr(functorch, "force_non_lazy_backward_lowering"):
+        functorch.force_non_lazy_backward_lowering = True
+    torch._inductor.config.fallback_random = True  # dropout draws what eager would draw
+    flux_models.DoubleStreamBlock._forward = _compiled(double, context)
+    flux_models.SingleStreamBlock._forward = _compiled(single, context)
+
+
+def _check_compiler(context: Context) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+            raise Refused("there is no C++ compiler")
+        return
+    capability = torch.cuda.get_device_capability()
+    if capability < _TRITON_NEEDS:
+        raise Refused("Triton does not know this card")
+    if context.options.get("fp8_base") and capability < _FP8_NEEDS:
+        raise Refused("Triton can't read fp8 weights on this card")
+    try:
+        import triton  # noqa: F401
+    except ImportError:
+        raise Refused("there is no Triton") from None
+
+
+def _compiled(eager: Callable[..., Any], context: Context) -> Callable[..., Any]:
+    import torch
+    import torch.utils.checkpoint
+
+    fast = torch.compile(eager, dynamic=False)
+
+    def _forward(block: Any, *inputs: Any) -> Any:
+        if "compile" in context.broken or not torch.is_grad_enabled():
+            return eager(block, *inputs)
+        # The first block's inputs have no gradient; with one like all others' it needs no graph of its own.
+        wanted = [_with_gradient(value) if index < streams else value for index, value in enumerate(inputs)]
+        try:
+            return fast(block, *wanted)
+        except (torch.cuda.OutOfMemoryError, torch.utils.checkpoint._StopRecomputationError):
+            raise  # the second is how checkpointing ends a recomputation early
+        except Exception as fault:  # noqa: BLE001 - if it is not the compiler's, eager raises it again
+            context.broken.add("compile")
+            context.say(f"fast: going on without compile: {type(fault).__name__}: {fault}".partition("\n")[0])
+            return eager(block, *inputs)
+
+    streams = 2 if "txt" in eager.__code__.co_varnames[: eager.__code__.co_argcount] else 1
+    return _forward
+
+
+def _with_gradient(tensor: Any) -> Any:
+    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()

@@ -1,0 +1,49 @@
+"""What all parts share: what they are told, how they refuse, and the proof that the engine is the one they know."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class Refused(Exception):  # noqa: N818 - no error: the run goes on without the part
+    """A part can't serve here; the text says why, in one line."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What a part may know.
+
+    Attributes:
+        options: the engine's options, flattened from its config file.
+        cache: a folder of the user's that outlives runs; None where there is none.
+        say: prints one line.
+        broken: parts that failed while running, and went back to the engine's own way.
+    """
+
+    options: Mapping[str, Any]
+    say: Callable[[str], None]
+    cache: Path | None = None
+    broken: set[str] = field(default_factory=set)
+
+
+Part = Callable[[Context], None]
+
+
+def known(owner: Any, name: str, digest: str) -> Callable[..., Any]:
+    """Return a function of the engine whose source is the one that a part was written against.
+
+    Raises:
+        Refused: it is missing or different.
+    """
+    function: Callable[..., Any] | None = getattr(owner, name, None)
+    if function is None or fingerprint(function) != digest:
+        raise Refused(f"{owner.__name__}.{name} is not that of the pinned version")
+    return function
+
+
+def fingerprint(function: Callable[..., Any]) -> str:
+    """Return 12 hexadecimal digits of a function's source, however it is spaced."""
+    return hashlib.sha256(" ".join(inspect.getsource(function).split()).encode()).hexdigest()[:12]

@@ -1,0 +1,88 @@
+"""Block swap that copies one way only, and beside the work."""
+
+import contextlib
+from typing import Any
+
+from loraforge.engine.fast.part import Context, Refused, known
+
+
+def swap_one_way(context: Context) -> None:
+    """Keep the weights of swapped blocks in pinned memory for good, and copy them to the GPU only.
+
+    The base model is frozen, yet the engine copies each block back as well, and waits for the whole GPU before and
+    after every copy. Here a copy waits for the block that frees its place, and the next block waits for the copy; the
+    CPU waits for neither.
+    """
+    if not context.options.get("blocks_to_swap"):
+        raise Refused("no blocks are swapped")
+    if not context.options.get("gradient_checkpointing"):
+        raise Refused("without gradient checkpointing weights may be kept for the backward pass")
+    import torch
+    from library import custom_offloading_utils as offloading
+
+    if not torch.cuda.is_available():
+        raise Refused("there is no CUDA card")
+    offloader = offloading.Offloader
+    known(offloader, "_wait_blocks_move", "a6be576d5444")
+    known(offloading, "swap_weight_devices_cuda", "9ce64a2dcaeb")
+    submit = known(offloader, "_submit_move_blocks", "d7b7f8a67db4")
+    stream = torch.cuda.Stream()
+
+    def _submit_move_blocks(mover: Any, blocks: Any, out: int, into: int) -> None:
+        if not mover.cuda_available:
+            submit(mover, blocks, out, into)
+            return
+        stream.wait_stream(torch.cuda.current_stream())  # the block that goes has been computed
+        with torch.no_grad(), torch.cuda.stream(stream):
+            _move(blocks[out], blocks[into])
+            mover.futures[into] = stream.record_event()
+
+    def _wait_blocks_move(mover: Any, block: int) -> None:
+        waited = mover.futures.pop(block, None)
+        if isinstance(waited, torch.cuda.Event):
+            torch.cuda.current_stream().wait_event(waited)
+        elif waited is not None:
+            waited.result()
+
+    offloader._submit_move_blocks = _submit_move_blocks
+    offloader._wait_blocks_move = _wait_blocks_move
+
+
+def _move(out: Any, into: Any) -> None:
+    """Give the GPU memory of one block's weights to another's, and fill it."""
+    going = dict(out.named_modules())
+    for name, module in into.named_modules():
+        weight = getattr(module, "weight", None)
+        other = getattr(going.get(name), "weight", None)
+        if weight is None or other is None or weight.shape != other.shape:
+            continue
+        place = other.data
+        if weight.data.device == place.device:
+            continue  # the two have not changed places: there is nothing to move
+        source = _kept(module)
+        other.data = _kept(going[name])
+        place.copy_(source, non_blocking=True)
+        weight.data = place
+
+
+def _kept(module: Any) -> Any:
+    """Return the pinned copy of a module's weight, made when it is first needed."""
+    import torch
+
+    kept = getattr(module, "_loraforge_host", None)
+    if kept is None:
+        weight = module.weight.data
+        kept = torch.empty(weight.shape, dtype=weight.dtype).copy_(weight)
+        # Pinned in place: torch's own pinned memory comes in powers of two.
+        if int(torch.cuda.cudart().cudaHostRegister(kept.data_ptr(), kept.nbytes, 0)) != 0:
+            _forget_error()  # pageable memory serves too, only slower
+        module._loraforge_host = kept
+    return kept
+
+
+def _forget_error() -> None:
+    """Take the error that a refused call left behind, lest the next kernel be blamed for it."""
+    import torch
+
+    with contextlib.suppress(RuntimeError):
+        torch.zeros(1, device="cuda")

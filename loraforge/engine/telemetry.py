@@ -1,0 +1,84 @@
+"""Exact figures of each step: written inside the engine's process, read by the one that watches it.
+
+The engine prints a running mean with three digits. From its own process the loss, the learning rate, the time and the
+memory of every step go into a file, one JSON object a line. Standard library only at module level, as in the shim.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+
+def record_steps(path: Path) -> None:
+    """Write a line to a file whenever the engine has recorded the loss of an optimizer step.
+
+    The engine has waited for the GPU by then to read the loss, so nothing is delayed and the time is true. With
+    gradient accumulation a step's loss is the mean of its batches. Only the first process of several writes.
+    """
+    if int(os.environ.get("RANK", "0")) != 0:
+        return
+    from library import train_util
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = _Writer(path.open("a", encoding="utf-8"), _memory)
+    train_util.get_optimizer = writer.following(train_util.get_optimizer)
+    train_util.LossRecorder.add = writer.listening(train_util.LossRecorder.add)
+
+
+class _Writer:
+    def __init__(self, file: IO[str], memory: Callable[[], dict[str, int]]) -> None:
+        self._file, self._memory = file, memory
+        self._recorder: object | None = None
+        self._step, self._stepped = 0, False
+        self._rate: float | None = None
+        self._losses: list[float] = []
+        self._last = time.perf_counter()
+
+    def following(self, get_optimizer: Callable[..., Any]) -> Callable[..., Any]:
+        def following(*arguments: Any, **named: Any) -> Any:
+            made = get_optimizer(*arguments, **named)
+            made[-1].register_step_pre_hook(self._step_begins)
+            return made
+
+        return following
+
+    def _step_begins(self, optimizer: Any, *_: Any) -> None:
+        self._stepped = True
+        self._step += 1
+        self._rate = optimizer.param_groups[0]["lr"]
+
+    def listening(self, add: Callable[..., None]) -> Callable[..., None]:
+        def listening(recorder: Any, *, epoch: int, step: int, loss: float) -> None:
+            add(recorder, epoch=epoch, step=step, loss=loss)
+            self._recorder = self._recorder or recorder  # the training's; those of validation come later
+            if recorder is self._recorder:
+                self._take(loss)
+
+        return listening
+
+    def _take(self, loss: float) -> None:
+        self._losses.append(loss)
+        if not self._stepped:
+            return
+        now = time.perf_counter()
+        seen = {
+            "step": self._step,
+            "loss": sum(self._losses) / len(self._losses),
+            "learning_rate": None if self._rate is None else float(self._rate),
+            "seconds": now - self._last,
+            **self._memory(),
+        }
+        self._last, self._stepped, self._losses = now, False, []
+        self._file.write(json.dumps(seen) + "\n")
+        self._file.flush()
+
+
+def _memory() -> dict[str, int]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return {}
+    return {"allocated": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}

@@ -1,0 +1,50 @@
+"""The parts that pay are chosen, and those that do not are told why."""
+
+import pytest
+
+from loraforge.advice.fast_policy import choose, compile_cost, token_counts
+from loraforge.config.job import Job
+
+_SQUARE = [(1024, 1024)] * 20
+
+
+def _job(**sections: dict[str, object]) -> Job:
+    return Job.model_validate({"memory": {"gradient_checkpointing": False}, **sections})
+
+
+def test_pictures_of_one_token_count_share_a_graph() -> None:
+    """Upright and lying pictures of a size count once; each further length costs a compilation."""
+    job = _job()
+    assert token_counts([(1024, 1024), (832, 1216), (1216, 832)], job) == {4096, 3952}
+    assert compile_cost(job, [(1024, 1024), (832, 1216)]) > compile_cost(job, _SQUARE) > 0
+
+
+@pytest.mark.parametrize(
+    ("sections", "steps", "parts"),
+    [
+        ({}, 500, {"hash", "norms", "attention", "adafactor", "compile"}),
+        ({}, 20, {"hash", "norms", "attention", "adafactor"}),
+        ({"engine": {"fast": "on"}}, 20, {"hash", "norms", "attention", "adafactor", "compile"}),
+        ({"engine": {"fast": "off"}}, 500, set()),
+        ({"engine": {"kind": "embedded"}}, 500, set()),
+        ({"launch": {"device": "cpu"}}, 500, set()),
+        ({"optimizer": {"name": "adamw"}}, 500, {"hash", "norms", "attention", "compile"}),
+        ({"launch": {"processes": 2}}, 500, {"hash", "norms", "attention", "adafactor"}),
+        (
+            {"memory": {"gradient_checkpointing": True, "blocks_to_swap": 28}},
+            500,
+            {"hash", "norms", "attention", "adafactor", "swap", "compile"},
+        ),
+    ],
+)
+def test_choice(sections: dict[str, dict[str, object]], steps: int, parts: set[str]) -> None:
+    """A run of the usual length takes all that apply; a short one does not compile."""
+    chosen = choose(_job(**sections), _SQUARE, steps=steps, full_size=True)
+    assert set(chosen.parts) == parts
+    assert ("compile" in parts) == (not chosen.left_out)
+
+
+def test_a_toy_model_runs_as_it_is() -> None:
+    """Tiny weights gain nothing, unless the user insists."""
+    assert choose(_job(), _SQUARE, steps=500, full_size=False).parts == ()
+    assert "compile" in choose(_job(engine={"fast": "on"}), _SQUARE, steps=12, full_size=False).parts

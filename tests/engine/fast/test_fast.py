@@ -1,0 +1,76 @@
+"""Parts are applied in their order; one that can't serve is told in a line and left out."""
+
+import types
+
+import pytest
+
+from loraforge.engine import fast
+from loraforge.engine.fast import attention, blocks, norms, swap
+from loraforge.engine.fast.part import Context, Refused, fingerprint, known
+
+
+def _context(**options: object) -> Context:
+    return Context(options, say=lambda _: None)
+
+
+def test_apply_tells_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal and a fault cost one line each; what remains is applied, in the parts' own order."""
+    done: list[str] = []
+
+    def refuse(_: Context) -> None:
+        raise Refused("the card is too old")
+
+    def fail(_: Context) -> None:
+        raise ImportError("no module\nand more")
+
+    parts = {
+        "hash": lambda _: done.append("hash"),
+        "norms": refuse,
+        "swap": fail,
+        "compile": lambda _: done.append("c"),
+    }
+    monkeypatch.setattr(fast, "PARTS", parts)
+    said: list[str] = []
+    assert fast.apply(["compile", "swap", "norms", "hash"], _context(), said.append) == ("hash", "compile")
+    assert done == ["hash", "c"]
+    assert said == [
+        "fast: without norms: the card is too old",
+        "fast: without swap: ImportError: no module",
+        "fast: hash, compile",
+    ]
+
+
+def test_only_the_known_function_is_patched() -> None:
+    """A function with another source is refused, spacing aside; so is a missing one."""
+    owner = types.SimpleNamespace(__name__="engine", taken=_context)
+    assert known(owner, "taken", fingerprint(_context)) is _context
+    for name in ("taken", "missing"):
+        with pytest.raises(Refused, match=f"engine.{name} is not that of the pinned version"):
+            known(owner, name, "0" * 12)
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "why"),
+    [
+        (norms.skip_norms, {"log_with": "tensorboard"}, "a tracker logs the norms"),
+        (norms.skip_norms, {"logging_dir": "logs"}, "a tracker logs the norms"),
+        (fast.PARTS["adafactor"], {"optimizer_type": "AdamW"}, "the optimizer is another"),
+        (fast.PARTS["hash"], {}, "the base model is not a file"),
+        (swap.swap_one_way, {}, "no blocks are swapped"),
+        (swap.swap_one_way, {"blocks_to_swap": 8}, "without gradient checkpointing"),
+    ],
+)
+def test_conditions(part: fast.Part, options: dict[str, object], why: str) -> None:
+    """Where a part has nothing to do it says so before it imports anything of the engine."""
+    with pytest.raises(Refused, match=why):
+        part(_context(**options))
+
+
+def test_all_parts_have_a_reason() -> None:
+    """Every part's docstring says why it is there."""
+    assert all((part.__doc__ or "").count("\n") > 1 for part in fast.PARTS.values())
+    assert list(fast.PARTS).index("attention") < list(fast.PARTS).index("compile")
+    assert (attention.prefer_cudnn_attention, blocks.compile_blocks) == (
+        fast.PARTS["attention"],
+        fast.PARTS["compile"],
+    )

@@ -1,0 +1,39 @@
+"""The base model is hashed once."""
+
+import hashlib
+import os
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from loraforge.engine.fast import hashes
+from loraforge.engine.fast.part import Context
+
+
+def test_hash_is_taken_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run reads no byte of the model; a changed file, and any other, is hashed anew."""
+    read: list[str] = []
+
+    def calculate(filename: str) -> str:
+        read.append(filename)
+        return hashlib.sha256(Path(filename).read_bytes()).hexdigest()
+
+    util = types.SimpleNamespace(__name__="train_util")
+    monkeypatch.setitem(sys.modules, "library", types.SimpleNamespace(train_util=util))
+    monkeypatch.setattr(hashes, "known", lambda *_: calculate)
+    model, other = tmp_path / "model", tmp_path / "other"
+    model.write_bytes(b"one")
+    other.write_bytes(b"two")
+    context = Context({"pretrained_model_name_or_path": str(model)}, lambda _: None, tmp_path / "cache")
+    for _ in range(2):
+        hashes.hash_early(context)
+        assert util.calculate_sha256(str(model)) == hashlib.sha256(b"one").hexdigest()
+    assert read == [str(model)]
+    assert util.calculate_sha256(str(other)) == hashlib.sha256(b"two").hexdigest()
+    model.write_bytes(b"new")
+    os.utime(model, ns=(1, 1))
+    hashes.hash_early(context)
+    assert util.calculate_sha256(str(model)) == hashlib.sha256(b"new").hexdigest()
+    assert read == [str(model), str(other), str(model)]

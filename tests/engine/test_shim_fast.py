@@ -1,0 +1,80 @@
+"""The fast parts train the LoRA that plain sd-scripts trains."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import SHIM, Bench
+
+from loraforge.engine.locate import EngineHome
+
+_OWN = ("ss_session_id", "ss_training_started_at", "ss_training_finished_at", "ss_output_name")
+_STEPS = 4
+
+
+@pytest.mark.engine
+def test_fast_trains_what_plain_trains(tmp_path: Path, engine_home: EngineHome) -> None:
+    """Every part that fits a CPU applies to the pinned engine; losses, weights and metadata are a plain run's."""
+    bench = Bench(tmp_path)
+    dataset = tmp_path / "dataset.toml"  # one size: each further one would be compiled
+    dataset.write_text(dataset.read_text("utf-8").replace("enable_bucket = true", "enable_bucket = false"), "utf-8")
+    figures, runs = {}, {}
+    for name, config, parts in (
+        ("plain", bench.config("plain", **_options()), ""),
+        ("fast", bench.config("fast", **_options()), "hash,norms,adafactor,compile"),
+    ):
+        done = bench.run(
+            config,
+            SHIM,
+            LORAFORGE_ENGINE_DIR=str(engine_home.path),
+            LORAFORGE_FAST=parts,
+            LORAFORGE_CACHE=str(tmp_path / "cache"),
+            LORAFORGE_TELEMETRY=str(tmp_path / f"{name}.ndjson"),
+            TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "compiled"),
+            TORCHINDUCTOR_COMPILE_THREADS="1",
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        figures[name] = [json.loads(line) for line in (tmp_path / f"{name}.ndjson").read_text("utf-8").splitlines()]
+        runs[name] = done.stderr
+    assert "loraforge: fast: hash, norms, adafactor, compile" in runs["fast"], runs["fast"][-3000:]
+    assert "without" not in "".join(line for line in runs["fast"].splitlines() if "loraforge:" in line)
+    plain, fast = figures["plain"], figures["fast"]
+    assert [line["step"] for line in fast] == list(range(1, _STEPS + 1))
+    assert [line["learning_rate"] for line in fast] == [line["learning_rate"] for line in plain]
+    assert [line["loss"] for line in fast] == pytest.approx([line["loss"] for line in plain], rel=2e-3)
+    assert _metadata(tmp_path / "fast") == _metadata(tmp_path / "plain")
+    assert _distance(tmp_path / "fast", tmp_path / "plain") < 0.05
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "max_train_steps": _STEPS,
+        "max_data_loader_n_workers": 0,
+        "save_state": False,
+        "save_every_n_steps": 100,
+        "sample_every_n_steps": 100,
+        "sample_at_first": False,
+        "save_precision": "float",
+        "max_grad_norm": 1.0,
+    }
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(folder / "art.safetensors", "pt") as file:
+        found: dict[str, str] = file.metadata()
+    kept = {key: value for key, value in found.items() if key not in _OWN and not key.startswith("modelspec.date")}
+    return {key: value for key, value in kept.items() if key not in {"sshs_model_hash", "sshs_legacy_hash"}}
+
+
+def _distance(ours: Path, theirs: Path) -> float:
+    """Return how far apart two LoRAs are, as a share of what was learnt: the upper matrices begin at zero."""
+    from safetensors.torch import load_file
+
+    first, second = (load_file(os.fspath(folder / "art.safetensors")) for folder in (ours, theirs))
+    learnt = [name for name in second if "lora_up" in name]
+    gap = sum(float((first[name] - second[name]).square().sum()) for name in learnt)
+    return float((gap / sum(float(second[name].square().sum()) for name in learnt)) ** 0.5)
