@@ -18,7 +18,7 @@ from loraforge.run.heal import CONSENTS
 from loraforge.run.lock import owned
 from loraforge.run.plan import RunPlan, build_plan, command_line
 from loraforge.run.quicken import quickened
-from loraforge.run.record import read
+from loraforge.run.record import Record, read, write
 from loraforge.run.resume import newest_state, not_restored, ready_again, refuse_changes, refuse_rank, weights_of
 from loraforge.run.settle import settle
 from loraforge.settings import Settings
@@ -71,6 +71,8 @@ def train(
 def _detached(plan: RunPlan, options: list[str]) -> int:
     with owned(plan.folder.path):
         ready_to_start(plan)
+        if read(plan.folder.state) is None:  # so that it can be attached to at once
+            write(plan.folder, Record(name=plan.job.output.name, steps=plan.steps, starts=0))
     pid = send_off(plan.folder, options)
     human().print(
         f"training in the background (process {pid})\n"
