@@ -77,9 +77,8 @@ def fuzz(name: str, seconds: float, one: Callable[[random.Random], None]) -> int
         if taken > SLOW:
             bad += 1
             print(f"{name}: seed {runs - 1}: took {taken:.1f} s")
-    print(
-        f"{name}: {runs} inputs in {seconds:.0f} s, {refused} refused in words, {bad} crashed or hung, slowest {slowest:.2f} s"
-    )
+    told = f"{refused} refused in words, {bad} crashed or hung, slowest {slowest:.2f} s"
+    print(f"{name}: {runs} inputs in {seconds:.0f} s, {told}")
     return bad
 
 

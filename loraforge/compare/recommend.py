@@ -67,8 +67,8 @@ def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
 
 def _by_chance(merits: Any, chance: Any) -> float:
     """Return how often steps shuffled within each prompt differ as much: the more steps, the more so by luck alone."""
-    gap = np.ptp(merits.mean(1))
-    shuffled = [np.ptp(chance.permuted(merits, axis=0).mean(1)) for _ in range(_DRAWS)]
+    gap = float(np.ptp(merits.mean(1)))
+    shuffled = [float(np.ptp(chance.permuted(merits, axis=0).mean(1))) for _ in range(_DRAWS)]
     return float(np.mean(np.array(shuffled) >= gap - 1e-9))
 
 
