@@ -1,8 +1,8 @@
-"""Memory profiles: which trades fit which card, from the figures measured on full-size FLUX.1.
+"""Memory profiles: which trades fit which card.
 
-At 1024, batch 1, rank 16, adafactor, both caches, peak reserved GiB: no checkpointing 70.1; checkpointing 26.7;
-with fp8 15.9; with fp8 and 28 swapped blocks 7.7. A swapped block frees 0.29 GiB in fp8 (engine shapes), so the
-tiers between are interpolated. Text-encoder caching peaks at 9.4 GiB with a bf16 T5 and half that with an fp8 one.
+The values are those that the predictor (`advice.fitting`) finds for the presets at 1024 with their samples: a sample of
+1024 x 1024 needs more than a step once blocks are swapped. On 8 GB training fits, such samples do not; 8 and 10 GB need
+T5's file in 8 bits. Profile `auto` asks the predictor about the job itself; here it only takes the name of a size.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Profile:
 
 PROFILES: tuple[Profile, ...] = (
     Profile("8gb", 8, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=32),
-    Profile("10gb", 10, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=26),
-    Profile("12gb", 12, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=20),
-    Profile("16gb", 16, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=8),
+    Profile("10gb", 10, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=34),
+    Profile("12gb", 12, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=27),
+    Profile("16gb", 16, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=13),
     Profile("24gb", 24, gradient_checkpointing=True, fp8_base=True, blocks_to_swap=None),
     Profile("32gb", 32, gradient_checkpointing=True, fp8_base=False, blocks_to_swap=None),
     Profile("48gb", 48, gradient_checkpointing=True, fp8_base=False, blocks_to_swap=None),
@@ -42,7 +42,7 @@ PROFILES: tuple[Profile, ...] = (
 
 
 def profile_for(name: ProfileName, vram_gib: float | None) -> Profile:
-    """Return the named profile, or for `auto` the largest one that a card of `vram_gib` GiB holds.
+    """Return the named profile, or for `auto` that of the largest size that a card of `vram_gib` GiB has.
 
     Cards report a little less than they are sold with (a 24 GB card 23.5 GiB), hence the tolerance. With no
     card in sight `auto` is the 24 GB profile: the commonest card that people rent.

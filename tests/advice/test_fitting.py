@@ -6,6 +6,8 @@ from loraforge.advice.cards import typical_card
 from loraforge.advice.fitting import as_set, cheapest_change, decided, fits, training_size, with_change
 from loraforge.advice.memory import predict_memory
 from loraforge.config.job import Job
+from loraforge.config.profiles import PROFILES
+from loraforge.settings import load
 
 PROMPTS = {"sampling": {"prompts": ["a cat"]}}
 
@@ -64,8 +66,23 @@ def test_a_card_too_small_still_gets_settings(vram):
 
 def test_named_profiles_and_no_card_take_the_profiles_values():
     """The predictor speaks only where it is asked to."""
-    assert settings(80, memory={"profile": "12gb"}) == (True, True, 20)
+    assert settings(80, memory={"profile": "12gb"}) == (True, True, 27)
     assert settings(None) == (True, True, None)
+
+
+@pytest.mark.parametrize("profile", PROFILES[1:], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("preset", ["style", "subject", "concept"])
+def test_named_profiles_fit_the_card_they_are_named_for(preset, profile, tmp_path):
+    """With the presets' own samples; up to 10 GB with T5 in 8 bits."""
+    job = load(None, preset=preset, flags={}, cwd=tmp_path).job
+    job = with_change(job, {"memory.profile": profile.name})
+    assert fits(estimate(decided(job, 20, None), t5_fp8=profile.vram_gib <= 10), profile.vram_gib)
+
+
+def test_the_smallest_profile_trains_on_8_gb():
+    """Its samples must be smaller than 1024, or not drawn."""
+    job = decided(Job.model_validate({"memory": {"profile": "8gb"}}), 20, None)
+    assert fits(estimate(job, t5_fp8=True), 8)
 
 
 def test_the_embedded_engine_never_swaps():
