@@ -26,7 +26,7 @@ TIERS: dict[str, dict[str, Any]] = {
     "24gb": {"gradient_checkpointing": True, "fp8_base": True},
     "12gb": {"gradient_checkpointing": True, "fp8_base": True, "blocks_to_swap": 28},
 }
-ALL = "norms,adafactor,swap,attention,compile"
+ALL = "norms,adafactor,swap,compile"
 DEFAULT_ROWS = [f"{tier}:{parts}" for tier in TIERS for parts in ("plain", ALL)]
 SIZES = ((1024, 1024), (1216, 832), (832, 1216))
 WARM = 3  # steps at a row's begin that do not count
@@ -139,12 +139,9 @@ caption_extension = ".txt"
     def restore(self) -> None:
         """Undo what a row has done to the engine and to the model."""
         import torch
-        from torch.nn.attention import SDPBackend, sdpa_kernel
 
         for owner, name, value in self._kept:
             setattr(owner, name, value)
-        order = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-        sdpa_kernel([*order, SDPBackend.CUDNN_ATTENTION], set_priority=True).__enter__()
         torch._dynamo.reset()
         for offloader in (self.model.offloader_double, self.model.offloader_single):
             for handle in offloader.remove_handles if offloader else ():
@@ -181,6 +178,9 @@ caption_extension = ".txt"
         recorder = importlib.import_module("library.train_util").LossRecorder
         seen.watch(recorder)
         if not self.tiny:
+            if options.get("blocks_to_swap"):
+                self.model.to("cpu")  # from where the engine would place it; else the start would be the peak
+                torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         began = time.perf_counter()
         self.train.FluxNetworkTrainer().train(copy.deepcopy(arguments))

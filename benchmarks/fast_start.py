@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PARTS = "hash,norms,adafactor,attention,compile"
+PARTS = "hash,norms,adafactor,compile"
 
 
 def make_weights(engine: Path, folder: Path, *, tiny: bool) -> dict[str, Path]:

@@ -7,11 +7,11 @@ from loraforge.config.job import Job
 from loraforge.dataset.buckets import Size, bucket_for
 from loraforge.errors import DatasetError
 
-# Seconds, measured on an H100 with 16 cores and an empty compile cache (benchmarks/fast.md). A smaller card saves more
-# on a step, a smaller processor compiles longer.
-_FIRST_GRAPH, _NEXT_GRAPH = 40.0, 30.0
-_SAVED = 0.4
-_SAVED_CHECKPOINTED = 0.6
+# Seconds, from an H100 with 16 cores and an empty compile cache (benchmarks/fast.md). A smaller card saves more on a
+# step, a smaller processor compiles longer.
+_FIRST_GRAPH, _NEXT_GRAPH = 30.0, 25.0
+_SAVED = 0.3
+_SAVED_CHECKPOINTED = 0.5
 _PATCH = 16  # pixels on a token's side
 _LOOK = 5.0  # seconds of saving below which compiling is not worth the suspense
 
@@ -58,7 +58,7 @@ def choose(job: Job, sizes: Sequence[Size], *, steps: int, full_size: bool) -> F
     forced = engine.fast == "on"
     if not forced and (job.launch.device == "cpu" or not full_size):
         return FastPlan((), {"all": "a toy model has nothing to gain"})
-    parts, left_out = ["hash", "norms", "attention"], {}
+    parts, left_out = ["hash", "norms"], {}
     if job.optimizer.name == "adafactor":
         parts.append("adafactor")
     if memory.blocks_to_swap:

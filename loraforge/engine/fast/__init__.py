@@ -7,20 +7,18 @@ run goes on without it. Standard library only at module level: the engine's Pyth
 from collections.abc import Callable, Iterable, Mapping
 
 from loraforge.engine.fast.adafactor import batch_adafactor
-from loraforge.engine.fast.attention import prefer_cudnn_attention
 from loraforge.engine.fast.blocks import compile_blocks
 from loraforge.engine.fast.hashes import hash_early
 from loraforge.engine.fast.norms import skip_norms
 from loraforge.engine.fast.part import Context, Part, Refused
 from loraforge.engine.fast.swap import swap_one_way
 
-# In the order of application: attention decides what is compiled.
+# In the order of application.
 PARTS: Mapping[str, Part] = {
     "hash": hash_early,
     "norms": skip_norms,
     "adafactor": batch_adafactor,
     "swap": swap_one_way,
-    "attention": prefer_cudnn_attention,
     "compile": compile_blocks,
 }
 

@@ -34,7 +34,7 @@ def hash_early(context: Context) -> None:
     def calculate_sha256(filename: str) -> Any:
         if filename != model or _mark(model) != mark:
             return calculate(filename)
-        if mark not in digest:
+        if worker.ident is not None:
             worker.join()
             _write(memory, {**_read(memory), **digest})
         return digest.get(mark) or calculate(filename)

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from loraforge.engine import fast
-from loraforge.engine.fast import attention, blocks, norms, swap
+from loraforge.engine.fast import norms, swap
 from loraforge.engine.fast.part import Context, Refused, fingerprint, known
 
 
@@ -69,8 +69,3 @@ def test_conditions(part: fast.Part, options: dict[str, object], why: str) -> No
 def test_all_parts_have_a_reason() -> None:
     """Every part's docstring says why it is there."""
     assert all((part.__doc__ or "").count("\n") > 1 for part in fast.PARTS.values())
-    assert list(fast.PARTS).index("attention") < list(fast.PARTS).index("compile")
-    assert (attention.prefer_cudnn_attention, blocks.compile_blocks) == (
-        fast.PARTS["attention"],
-        fast.PARTS["compile"],
-    )
