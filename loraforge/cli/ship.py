@@ -44,7 +44,7 @@ def ship(
     if publish is not None:
         from loraforge.ship.publish import publish as upload
 
-        address = upload(parcel.folder, publish, public=public)
+        address = upload(parcel.folder, parcel.files, publish, public=public)
         console.print(f"published: {address}", markup=False)
     document = {
         "lora": str(parcel.lora),

@@ -59,6 +59,7 @@ class Parcel:
         rank: of the LoRA.
         error: of a reduction in rank, None without one.
         notes: sentences for people.
+        files: all of it, relative to the folder.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Parcel:
     rank: int
     error: float | None
     notes: tuple[str, ...]
+    files: tuple[str, ...]
 
 
 def pack(run: Run, order: Order, folder: Path, *, reasons: str = "", environ: Mapping[str, str] = os.environ) -> Parcel:
@@ -100,7 +102,7 @@ def pack(run: Run, order: Order, folder: Path, *, reasons: str = "", environ: Ma
     )  # fmt: skip
     target = folder / f"{run.name}.safetensors"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder, run.name)
         write_bf16(target, replace(lora, metadata=header))
         pictures = _copy_samples(samples, folder / "samples")
     except OSError as fault:
@@ -126,7 +128,15 @@ def pack(run: Run, order: Order, folder: Path, *, reasons: str = "", environ: Ma
         repository=order.repository,
     )
     replace_bytes(folder / "README.md", render_card(card, order.words, run.job).encode("utf-8", "replace"))
-    return Parcel(folder, target, converted, step, _rank(lora), error, tuple(notes))
+    made = [target.name, *([converted.name] if converted else []), "README.md", *(name for _, name in pictures)]
+    return Parcel(folder, target, converted, step, _rank(lora), error, tuple(notes), tuple(made))
+
+
+def _clear(folder: Path, name: str) -> None:
+    """Make the folder, without what an earlier parcel left: files of another checkpoint must not lie beside."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (folder / f"{name}-diffusers.safetensors", *(folder / "samples").glob("[0-9][0-9].jpg")):
+        stale.unlink(missing_ok=True)
 
 
 def _step(run: Run, asked: int | None) -> tuple[int, str]:

@@ -5,6 +5,7 @@ A large file is stored before the commit that shows it, so an upload that was cu
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from loraforge.errors import ConfigError, LoraforgeError, MachineError
@@ -12,11 +13,12 @@ from loraforge.errors import ConfigError, LoraforgeError, MachineError
 _NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 
-def publish(folder: Path, repository: str, *, public: bool = False) -> str:
-    """Upload a folder and return the repository's address; a repository that exists keeps its visibility.
+def publish(folder: Path, files: Sequence[str], repository: str, *, public: bool = False) -> str:
+    """Upload files and return the repository's address; a repository that exists keeps its visibility.
 
     Args:
-        folder: what `ship` made.
+        folder: where they lie.
+        files: what is uploaded, relative to it; nothing else in the folder is.
         repository: "owner/name".
         public: whether everybody may see a repository that is made now.
 
@@ -42,7 +44,7 @@ def publish(folder: Path, repository: str, *, public: bool = False) -> str:
             repo_id=repository,
             folder_path=folder,
             commit_message="Upload with LoraForge",
-            ignore_patterns=[".*", "*.part"],
+            allow_patterns=[_literally(name) for name in files],
         )
     except LocalTokenNotFoundError:
         raise MachineError(f"{repository}: nobody is logged in", "hf auth login, or set HF_TOKEN") from None
@@ -53,6 +55,11 @@ def publish(folder: Path, repository: str, *, public: bool = False) -> str:
         hint = "run the same command again: what was stored is not sent again"
         raise MachineError(f"{repository}: the upload was interrupted", hint) from None
     return str(address)
+
+
+def _literally(name: str) -> str:
+    """Write a file's name so that no sign in it is a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 def _refused(repository: str, status: int) -> LoraforgeError:

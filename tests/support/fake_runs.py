@@ -23,7 +23,10 @@ BEGAN = 1_700_000_000.0
 def lora_tensors(
     rank: int = 4, *, hidden: int = 24, doubles: int = 2, singles: int = 2, seed: int = 0
 ) -> dict[str, Any]:
-    """Return float16 LoRA matrices of a small FLUX in the engine's naming; its widths have FLUX's proportions."""
+    """Return float16 LoRA matrices of a small FLUX in the engine's naming; its widths have FLUX's proportions.
+
+    All values are numbers that bf16 holds exactly.
+    """
     rng = np.random.default_rng(seed)
     tensors: dict[str, Any] = {}
     modules = [f"double_blocks.{block}.{layer}" for block in range(doubles) for layer in _DOUBLE]
@@ -31,10 +34,14 @@ def lora_tensors(
     for module in modules:
         name = "lora_unet_" + module.replace(".", "_")
         outputs, inputs = module_shape(module, hidden)
-        tensors[f"{name}.lora_down.weight"] = rng.normal(size=(rank, inputs)).astype(np.float16)
-        tensors[f"{name}.lora_up.weight"] = (rng.normal(size=(outputs, rank)) * 0.1).astype(np.float16)
+        tensors[f"{name}.lora_down.weight"] = _short(rng.normal(size=(rank, inputs)))
+        tensors[f"{name}.lora_up.weight"] = _short(rng.normal(size=(outputs, rank)) * 0.1)
         tensors[f"{name}.alpha"] = np.array(float(rank), np.float16)
     return tensors
+
+
+def _short(values: Any) -> Any:
+    return (np.clip(values, -3.9, 3.9) * 64).round().astype(np.float16) / np.float16(64)
 
 
 def module_shape(module: str, hidden: int) -> tuple[int, int]:
@@ -46,7 +53,9 @@ def module_shape(module: str, hidden: int) -> tuple[int, int]:
     return outputs * hidden, inputs * hidden
 
 
-def write_lora(path: Path, job: dict[str, Any], step: int, *, seed: int = 0, metadata: bool = True) -> Path:
+def write_lora(
+    path: Path, job: dict[str, Any], step: int, *, seed: int = 0, metadata: bool = True, hidden: int = 24
+) -> Path:
     """Write a LoRA whose header says what the verifier looks for."""
     rank = job["network"]["rank"]
     words = {
@@ -69,7 +78,9 @@ def write_lora(path: Path, job: dict[str, Any], step: int, *, seed: int = 0, met
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
-        lora_tensors(rank, seed=seed), path, {key: str(value) for key, value in words.items()} if metadata else None
+        lora_tensors(rank, seed=seed, hidden=hidden),
+        path,
+        {key: str(value) for key, value in words.items()} if metadata else None,
     )
     return path
 
@@ -83,6 +94,8 @@ def make_run(
     status: str = "done",
     base: bool = True,
     times: bool = True,
+    model: dict[str, str] | None = None,
+    hidden: int = 24,
 ) -> RunFolder:
     """Make a run folder with checkpoints, samples, diary and state.
 
@@ -94,11 +107,15 @@ def make_run(
         status: as state.json says.
         base: whether samples of step 0 are there.
         times: whether the diary has times, as old ones have not.
+        model: the `[model]` table.
+        hidden: width of the FLUX that the LoRAs fit.
     """
     run = RunFolder(folder)
     prompts = PROMPTS if prompts is None else prompts
     job: dict[str, Any] = {
         "preset": "style",
+        "model": model or {},
+        "launch": {"device": "cpu", "env": {"OMP_NUM_THREADS": "1"}},
         "dataset": {"images": str(folder / "art"), "trigger": "zxqv", "resolution": 512},
         "network": {"rank": 4, "alpha": 4.0},
         "optimizer": {"name": "adafactor", "learning_rate": 1e-4},
@@ -110,8 +127,8 @@ def make_run(
     run.samples.mkdir(parents=True)
     run.job.write_text(tomli_w.dumps(job), "utf-8")
     for step in steps[:-1]:
-        write_lora(run.checkpoint(name, step), job, step, seed=step)
-    write_lora(run.lora(name), job, steps[-1], seed=steps[-1])
+        write_lora(run.checkpoint(name, step), job, step, seed=step, hidden=hidden)
+    write_lora(run.lora(name), job, steps[-1], seed=steps[-1], hidden=hidden)
     for index in range(len(prompts)):
         for step in ((0,) if base else ()) + steps:
             write_sample(run, name, step, index)
