@@ -18,7 +18,7 @@ from loraforge.dataset import pixels
 from loraforge.dataset.compression import former_quality, jpeg_quality
 from loraforge.dataset.images import PictureError, Size, opened, orientation, to_rgb, turned
 
-_VERSION = "v2"  # of the measurements; raising it forgets all remembered ones
+_VERSION = "v3"  # of the measurements; raising it forgets all remembered ones
 _SMALL = 256
 _WORKING_AREA = 1024 * 1024
 
