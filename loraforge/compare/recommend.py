@@ -11,7 +11,7 @@ from loraforge.compare.scores import Curve
 _DRAWS = 400
 _SURE = 0.9  # share of the redrawn prompt sets whose choice the told range covers
 _LEAST = 0.08  # a difference of merit below this is too small to see
-_CHANCE = 0.01  # how often shuffled steps may reach the difference between best and worst
+_CHANCE = 0.01  # how often shuffled steps may agree across prompts as the real ones do
 _RIPE = 0.9  # share of the most style at which it counts as there
 
 
@@ -54,8 +54,9 @@ def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
     means = merits.mean(1)
     gap, chance = float(np.ptp(means)), np.random.default_rng(seed)
     if gap < _LEAST or _by_chance(merits, chance) > _CHANCE:
-        reason = f"the checkpoints look alike to these measurements: best and worst differ by {gap:.2f}"
-        return Recommendation(None, None, 0.0, (reason,), _warnings(curves))
+        alike = f"the checkpoints look alike to these measurements: best and worst differ by {gap:.2f}"
+        apart = f"the {merits.shape[1]} prompts disagree about the checkpoints: more prompts may tell (--generate)"
+        return Recommendation(None, None, 0.0, (alike if gap < _LEAST else apart,), _warnings(curves))
     columns = merits.shape[1]
     votes = np.array([_choice(merits[:, chance.integers(0, columns, columns)]) for _ in range(_DRAWS)])
     chosen = _choice(merits)
@@ -66,10 +67,10 @@ def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
 
 
 def _by_chance(merits: Any, chance: Any) -> float:
-    """Return how often steps shuffled within each prompt differ as much: the more steps, the more so by luck alone."""
-    gap = float(np.ptp(merits.mean(1)))
-    shuffled = [float(np.ptp(chance.permuted(merits, axis=0).mean(1))) for _ in range(_DRAWS)]
-    return float(np.mean(np.array(shuffled) >= gap - 1e-9))
+    """Return how often steps shuffled within each prompt agree as much: the variance of their means is as high."""
+    variance = merits.mean(1).var()
+    shuffled = [chance.permuted(merits, axis=0).mean(1).var() for _ in range(_DRAWS)]
+    return float(np.mean(np.array(shuffled) >= variance - 1e-12))
 
 
 def _error(differences: Any) -> float:
