@@ -24,10 +24,10 @@ LEVELS = {
     "advice": 7,
     "run": 8,
     "compare": 9,
-    "ship": 9,
-    "report": 10,
-    "cli": 11,
-    "__main__": 12,
+    "ship": 10,
+    "report": 11,
+    "cli": 12,
+    "__main__": 13,
 }
 
 
