@@ -111,6 +111,12 @@ def test_odd_runs_are_told(harm, says, tmp_path, capsys):
 
 
 _KEYS = """
+let loads = 0;
+const source = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, "src");
+Object.defineProperty(byId("over"), "src", {
+  get() { return source.get.call(this); },
+  set(value) { loads++; source.set.call(this, value); },
+});
 const cells = [...document.querySelectorAll(".grid button")];
 cells[0].click();
 answer.open = box.open;
@@ -132,6 +138,7 @@ answer.found = document.querySelectorAll("tbody tr:not([hidden])").length;
 byId("search").value = ""; document.querySelector("[data-show=without]").click();
 answer.without = document.querySelectorAll("tbody tr:not([hidden])").length;
 byId("numbers").click();
+answer.before = loads; cells[0].click(); draw(); draw(); answer.loads = loads - answer.before; box.close();
 answer.numbers = document.querySelectorAll(".small:not([hidden])").length;
 """
 
@@ -152,6 +159,7 @@ def test_in_a_browser(run, judged, tmp_path):
     assert answer["quarter"] == pytest.approx(answer["width"] / 4, abs=2)
     assert answer["clip"].startswith("inset(")
     assert (answer["flipped"], answer["nudged"], answer["closed"]) == ("100", "95", True)
+    assert answer["loads"] == 1, "the picture is loaded again with every drawing, which never ends"
     assert (answer["found"], answer["without"], answer["numbers"]) == (1, 1, 0)
     script = "answer.wide = document.getElementById('frame').contentDocument.documentElement.scrollWidth"
     assert ask(phone(page), tmp_path, script)["wide"] <= 390
