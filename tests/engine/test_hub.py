@@ -141,6 +141,9 @@ def test_fetches_the_four_files_and_both_tokenizers(hub, tmp_path, capsys):
 
 def test_a_bar_shows_how_far_it_is(hub, tmp_path, capsys, monkeypatch):
     """On a terminal the library draws its bar, with what came before an interruption already filled in."""
+    from huggingface_hub.utils import enable_progress_bars
+
+    enable_progress_bars()  # another test of this process may have loaded a library that switches them off
     monkeypatch.setenv("TQDM_POSITION", "-1")  # draws it without a terminal too
     file = weight_file("transformer", "flux-dev", "fp16", tmp_path)
     hub.files, hub.cut = {f"{file.repository}/{file.name}": b"x" * 10_240}, 1

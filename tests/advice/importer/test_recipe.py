@@ -101,7 +101,7 @@ _EXTRA: dict[str, st.SearchStrategy[Any]] = {
     "lr_scheduler_power": st.floats(1.5, 3.0),
     "flip_aug": st.sampled_from([True]),
     "network_weights": st.just("a b.safetensors"),
-    "base_weights": st.just(["x", "y z"]),
+    "base_weights": st.just(["x.safetensors", "y z.safetensors"]),
     "scale_weight_norms": st.floats(0.5, 2.0),
     "logit_mean": st.floats(0.1, 1.0),
 }
