@@ -14,7 +14,7 @@ class Measurement:
     """What three steps on the largest bucket took.
 
     Attributes:
-        job: the settings with which they fitted.
+        job: the settings with which they fitted, steps and samples as in the whole run.
         change: what had to be changed for that, dotted setting -> value; empty when nothing had.
         seconds_per_step: the last step's time, gradient accumulation included.
         allocated_gib: most memory held by tensors, all phases but sampling; None without a GPU.

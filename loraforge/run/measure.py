@@ -15,10 +15,11 @@ from loraforge.dataset.staging import Entry
 from loraforge.engine import gauge
 from loraforge.engine.events import Event
 from loraforge.engine.remedy import Change, rungs
-from loraforge.errors import DatasetError, MachineError, TrainingError
+from loraforge.errors import DatasetError, Interrupted, MachineError, TrainingError
 from loraforge.run.folder import RunFolder
 from loraforge.run.heal import changed
 from loraforge.run.plan import RunPlan, build_plan
+from loraforge.run.quicken import fast_plan, quickened
 from loraforge.run.settle import Ready
 from loraforge.run.train import Outcome, prepare, train
 
@@ -46,14 +47,15 @@ def measure(
         TrainingError: the engine failed for another reason than memory.
         MachineError: nothing in the settings makes it fit.
     """
-    job, change = _short(ready.job), Change()
-    entry = largest(ready)
+    job, change = ready.job, Change()
     while True:
         tell(f"{STEPS} steps{_with(change)}")
         with tempfile.TemporaryDirectory(prefix="loraforge-measure-") as name:
-            outcome, lines = _tried(replace(ready, job=job, set_=(entry,)), Path(name), environ, run or _run)
+            outcome, lines = _tried(replace(ready, job=job), Path(name), environ, run or _run)
         if len(lines) == STEPS:
             return _measurement(job, change, lines)
+        if outcome.end.name == "interrupted":
+            raise Interrupted("stopped while measuring; nothing is left behind")
         if outcome.end.name != "gpu-memory":
             raise TrainingError(f"measuring failed: {outcome.cause}", "loraforge check and doctor tell what is amiss")
         job, step = _less(job)
@@ -91,7 +93,11 @@ def _tried(
     ready: Ready, home: Path, environ: Mapping[str, str], run: Callable[[RunPlan, Mapping[str, str]], Outcome]
 ) -> tuple[Outcome, list[dict[str, float]]]:
     output = ready.job.output.model_copy(update={"dir": home})
-    plan = build_plan(replace(ready, job=ready.job.model_copy(update={"output": output})), RunFolder(home / "run"))
+    whole = replace(ready, job=ready.job.model_copy(update={"output": output}))
+    folder = RunFolder(home / "run")
+    short = build_plan(replace(whole, job=_short(whole.job), set_=(largest(ready),)), folder)
+    # Three steps alone would not be worth what speeds the whole run up.
+    plan = quickened(short, fast_plan(build_plan(whole, folder)))
     record = home / "steps.jsonl"
     argv = (*plan.argv[:-3], str(Path(gauge.__file__)), *plan.argv[-3:])  # the last three are script and config
     plan = replace(plan, argv=argv, env={**plan.env, gauge.VARIABLE: str(record)})

@@ -15,10 +15,14 @@ from loraforge.run.resume import step_of
 STEPS = "steps.ndjson"
 
 
-def quickened(plan: RunPlan) -> RunPlan:
+def quickened(plan: RunPlan, fast: FastPlan | None = None) -> RunPlan:
     """Return the plan with the engine started through the shim, which speeds it up and records every step.
 
     With `fast = "off"` and with the embedded engine it is the plan itself. Manual runs never come here.
+
+    Args:
+        plan: what will run.
+        fast: what speeds it up; by default what pays for this plan.
     """
     home = plan.ready.home
     if home is None or plan.job.engine.fast == "off":
@@ -33,7 +37,7 @@ def quickened(plan: RunPlan) -> RunPlan:
         # The second run of a kind finds what the first has compiled.
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "compiled"),
     }
-    if parts := fast_plan(plan).parts:
+    if parts := (fast or fast_plan(plan)).parts:
         env[shim.FAST_VARIABLE] = ",".join(parts)
     return replace(plan, argv=tuple(path if part == str(home.script) else part for part in plan.argv), env=env)
 

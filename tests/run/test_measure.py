@@ -16,7 +16,8 @@ from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
 from loraforge.engine.gauge import VARIABLE
 from loraforge.engine.locate import EngineHome
-from loraforge.errors import MachineError, TrainingError
+from loraforge.engine.shim import FAST_VARIABLE
+from loraforge.errors import Interrupted, MachineError, TrainingError
 from loraforge.run.measure import largest, measure
 from loraforge.run.settle import Ready, settle
 
@@ -53,7 +54,8 @@ def test_three_steps_are_read_back(tmp_path):
     assert (took.seconds_per_step, took.allocated_gib, took.reserved_gib, took.change) == (10.0, 8.0, 8.0, {})
     (plan,) = plans
     assert (plan.job.training.steps, plan.job.sampling.prompts, plan.job.training.save_states) == (3, [], False)
-    assert [Path(part).name for part in plan.argv[-4:-2]] == ["gauge.py", "flux_train_network.py"]
+    assert [Path(part).name for part in plan.argv[-4:-2]] == ["gauge.py", "shim.py"]
+    assert plan.env[FAST_VARIABLE] == "hash,norms,adafactor,compile", "what pays for the whole run, not for three steps"
     assert not plan.folder.path.exists()
     assert told == ["3 steps"]
 
@@ -103,6 +105,12 @@ def test_the_largest_bucket_is_taken(tmp_path):
     job = ready(tmp_path, [(64, 64), (600, 900), (300, 300)])
     (tmp_path / "bad.png").write_bytes(b"no picture")
     assert largest(replace(job, set_=(Entry("bad", tmp_path / "bad.png", ""), *job.set_))).stem == "1"
+
+
+def test_an_interruption_is_no_fault(tmp_path):
+    """Ctrl-C while measuring ends as everywhere else."""
+    with pytest.raises(Interrupted):
+        measure(ready(tmp_path), tell=lambda _: None, run=engine(lambda _: False, end="interrupted"))
 
 
 @pytest.mark.engine
