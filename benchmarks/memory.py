@@ -5,7 +5,7 @@ usage: python benchmarks/memory.py ENGINE_DIR RECORD [--seconds N]     on a mach
 
 One process builds the engine's own modules with random weights on the GPU, a configuration at a time, and calls the
 engine's own step; RECORD gets one JSON line a configuration as it ends. An existing RECORD is gone on with: what it has
-is not measured again.
+whole is not measured again; a row that failed, or whose base was cast on the GPU, is.
 """
 
 import argparse
@@ -50,15 +50,14 @@ def measure_all(record: Path, seconds: float, *, cpu: bool) -> None:
 
     began = time.monotonic()
     device = torch.device("cpu" if cpu else "cuda")
-    lines = record.read_text("utf-8").splitlines() if record.exists() else []
-    entries = [json.loads(line) for line in lines]
-    done = [entry.get("configuration") for entry in entries if not entry.get("cast_on_gpu")]
+    entries = [json.loads(line) for line in record.read_text("utf-8").splitlines()] if record.exists() else []
+    done = [entry["configuration"] for entry in entries if "reserved_gib" in entry and not entry.get("cast_on_gpu")]
+    left = [(index, wanted) for index, wanted in enumerate(CONFIGURATIONS) if asdict(wanted) not in done]
+    print(f"{len(left)} of {len(CONFIGURATIONS)} configurations to measure", flush=True)
     with record.open("a", encoding="utf-8", buffering=1) as file:
-        if not lines:
+        if left:
             file.write(json.dumps(_machine(cpu=cpu)) + "\n")
-        for index, configuration in enumerate(CONFIGURATIONS):
-            if asdict(configuration) in done:
-                continue
+        for index, configuration in left:
             if time.monotonic() - began > seconds:
                 print(f"time is up before configuration {index}")
                 break

@@ -81,11 +81,12 @@ def job_of(configuration: Configuration) -> Job:
     )
 
 
-def compared(record: Path = RECORD) -> tuple[dict[str, Any], list[Compared]]:
-    """Return the machine of a record, and every configuration that was measured."""
-    machine, *entries = [json.loads(line) for line in record.read_text("utf-8").splitlines()]
-    newest = {json.dumps(entry["configuration"]): entry for entry in entries}
-    return machine, [_compared(entry, machine["card"]) for entry in newest.values() if "reserved_gib" in entry]
+def compared(record: Path = RECORD) -> tuple[list[dict[str, Any]], list[Compared]]:
+    """Return the machines of a record, and every configuration that was measured, as it was last."""
+    entries = [json.loads(line) for line in record.read_text("utf-8").splitlines()]
+    machines = [entry for entry in entries if "card" in entry]
+    newest = {json.dumps(entry["configuration"]): entry for entry in entries if "reserved_gib" in entry}
+    return machines, [_compared(entry, machines[0]["card"]) for entry in newest.values()]
 
 
 def _compared(entry: dict[str, Any], name: str) -> Compared:
@@ -103,18 +104,21 @@ def _compared(entry: dict[str, Any], name: str) -> Compared:
 
 def write_table() -> None:
     """Renew the tables between the marks of memory.md."""
-    machine, rows = compared()
+    machines, rows = compared()
     target = HERE / "memory.md"
     text = target.read_text("utf-8")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    target.write_text(f"{before}{_BEGIN}\n{''.join(_lines(machine, rows))}{_END}{after}", encoding="utf-8")
+    target.write_text(f"{before}{_BEGIN}\n{''.join(_lines(machines, rows))}{_END}{after}", encoding="utf-8")
 
 
-def _lines(machine: dict[str, Any], rows: list[Compared]) -> Iterator[str]:
-    rates = f"{machine['tflops']} TFLOP/s in a bf16 matrix product, {machine['gb_per_s']} GB/s in a copy"
-    yield f"\n{machine['card']}, {machine['vram_gib']} GiB, torch {machine['torch']}, {machine['processors']} cores; "
-    yield f"{rates}; {machine['date']}.\n\n"
+def _lines(machines: list[dict[str, Any]], rows: list[Compared]) -> Iterator[str]:
+    for machine in machines:
+        yield f"\n{machine['card']}, {machine['vram_gib']} GiB, torch {machine['torch']}, "
+        yield f"{machine['processors']} cores; "
+        yield f"{machine['tflops']} TFLOP/s in a bf16 matrix product, {machine['gb_per_s']} GB/s in a copy; "
+        yield f"{machine['date']}.\n"
+    yield "\n"
     clean = [row for row in rows if not row.cast]
     yield _worst("used to calibrate", [row for row in clean if row.configuration.calibrates])
     yield _worst("only predicted", [row for row in clean if not row.configuration.calibrates])
