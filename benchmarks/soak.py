@@ -1,152 +1,115 @@
-"""Run the demo again and again with a random fault in each start, and see that nothing is ever lost.
+"""Run the demo again and again through random faults, and see that nothing is ever lost.
 
-usage: python benchmarks/soak.py [RUNS] [--engine kohya|embedded] [--seed N] [--out FOLDER]     default 200 runs
+usage: python benchmarks/soak.py [RUNS] [--jobs N] [--minutes M] [--seed S] [--out FOLDER] [--record FILE]
 
-Each run is killed or interrupted at a random moment, supervisor, launcher or engine, and resumed with new faults until
-it ends. Its LoRA must be that of a run without faults, bit for bit; after each fault no process of it may be left, and
-no checkpoint that was whole may be gone. Figures go to stdout as one JSON object a line, the sum last.
+Each of the runs (default: 200) starts from nothing and meets one to three faults: in a phase that is drawn (caching,
+training, saving, sampling), after a moment that is drawn, a signal to supervisor, launcher or engine, or a second
+Ctrl-C, a process that freezes for a while, a disk that fills up (where small disks can be mounted). Between starts, one
+time in three, a file is cut short: of the newest state, state.json, config.toml, events.ndjson, a cache. The run is
+resumed until it is done. Then: every checkpoint has the bits of a run without faults; none that was there is gone or
+damaged, at any time; no process is left; every end has its name. The faults of a run depend on its number and the seed
+alone.
+
+One JSON object a line, a run each, the sum last. After M minutes no run is begun, and one that still goes on two
+minutes later is broken off and counted as unfinished.
 """
 
 import argparse
-import hashlib
 import json
-import os
-import random
+import shutil
 import signal
-import subprocess
 import sys
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import psutil
+from soak_run import Seen, as_json, can_mount, drawn, loras, soaked, start
 
-from loraforge.run.family import MARK
 from loraforge.run.folder import RunFolder
-from loraforge.run.lock import NAME, holder
-from loraforge.run.record import read, standing
 
-SETTINGS = ["training.steps=8", "training.save_every_steps=2", "sampling.prompts=[]", "output.keep_last=9"]
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
-MOST = 12  # starts a run; the last ones are left in peace
+_LAST = 120.0  # seconds that a run may go on for once the time is over
 
 
 def main() -> int:
     """Soak, and return 1 if anything was lost."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="?", type=int, default=200)
-    parser.add_argument("--engine", default="kohya")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=24 * 60.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("soak"))
+    parser.add_argument("--record", type=Path)
     asked = parser.parse_args()
-    chance = random.Random(asked.seed)  # noqa: S311  # no secret
-    began, faults, lost = time.monotonic(), 0, 0
-    whole = digest(first(asked.out, asked.engine))
-    recipe = next((asked.out / "runs" / "demo").glob("*/job.toml")).parent
-    for number in range(asked.runs):
-        found = soaked(recipe, chance)
-        found["same"] = found.pop("digest") == whole
-        faults += len(found["faults"])
-        lost += bool(found["orphans"] or found["lost"] or not found["same"])
-        print(json.dumps({"run": number, **found}), flush=True)
-    seconds = round(time.monotonic() - began)
-    print(json.dumps({"runs": asked.runs, "faults": faults, "runs_with_a_loss": lost, "seconds": seconds}))
-    return int(lost > 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's ignored signals are inherited
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    out = asked.out.absolute()
+    began = time.monotonic()
+    until = began + 60 * asked.minutes
+    shutil.rmtree(out, ignore_errors=True)
+    disks = can_mount(out / "disk")
+    sound = reference(out / "reference", until)
+    lines: list[dict[str, Any]] = []
+
+    def one(run: int) -> Seen | None:
+        if time.monotonic() >= until:
+            return None
+        return soaked(run, drawn(asked.seed, run, disks=disks), out / f"{run:03}", sound, until + _LAST)
+
+    seen = []
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for future in as_completed([pool.submit(one, run) for run in range(asked.runs)]):
+            if (found := future.result()) is not None:
+                seen.append(found)
+                tell(as_json(found), asked.record, lines)
+    total = sum_of(seen, asked.runs) | {"seconds": round(time.monotonic() - began), "seed": asked.seed, "disks": disks}
+    tell(total, asked.record, lines)
+    return int(bool(total["runs_with_a_loss"]))
 
 
-def first(out: Path, engine: str) -> Path:
-    """Train without faults and return the LoRA."""
-    flags = [part for setting in SETTINGS for part in ("--set", setting)]
-    with start("demo", "--engine", engine, "--out", str(out), *flags) as process:
-        said = process.stdout.read().decode().splitlines() if process.stdout else []
-    return Path(json.loads(said[-1])["lora"])
-
-
-def start(*arguments: str) -> "subprocess.Popen[bytes]":
-    """Start loraforge."""
-    environ = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "loraforge", *arguments, "--json"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ)
-
-
-def soaked(recipe: Path, chance: random.Random) -> dict[str, Any]:
-    """Train once, through faults, and return what was seen."""
-    seen: dict[str, Any] = {"faults": [], "orphans": 0, "lost": 0}
-    folder = None
-    for number in range(MOST):
-        arguments = ["train", str(folder.path), "--resume"] if folder else ["train", str(recipe)]
-        quiet = number > MOST // 2
-        with start(*arguments) as process:
-            if folder is None:
-                folder = await_folder(recipe, process)
-            before = checkpoints(folder)
-            if not quiet:
-                time.sleep(chance.uniform(0.5, 20.0))
-                seen["faults"].append(strike(folder, process, chance))
-            process.stdout.read() if process.stdout else None
-        settle(folder)
-        seen["orphans"] += len(family(folder))
-        seen["lost"] += len(before - checkpoints(folder))
-        record = standing(folder)
-        if record is not None and record.status == "done":
-            break
-    lora = folder.lora("demo") if folder else Path()
-    return {**seen, "starts": number + 1, "digest": digest(lora) if lora.exists() else ""}
-
-
-def await_folder(recipe: Path, process: "subprocess.Popen[bytes]") -> RunFolder:
-    """Return the folder that a start has taken."""
-    while process.poll() is None:
-        for path in recipe.parent.iterdir():
-            if (holder(path / NAME) or {}).get("pid") == process.pid and (path / "state.json").exists():
-                return RunFolder(path)
-        time.sleep(0.05)
-    raise SystemExit("a start ended before it took a folder")
-
-
-def strike(folder: RunFolder, process: "subprocess.Popen[bytes]", chance: random.Random) -> str:
-    """Send a random signal to a random process of the run."""
-    number = chance.choice(SIGNALS)
-    whom = chance.choice([psutil.Process(process.pid), *family(folder)]) if process.poll() is None else None
-    if whom is None:
-        return "none: it had ended"
-    try:
-        phase = record.phase if (record := read(folder.state)) else "?"
-        whom.send_signal(number)
-    except psutil.Error:
-        return "none: it had ended"
-    return f"{number.name} to {'supervisor' if whom.pid == process.pid else 'engine'} while {phase}"
-
-
-def family(folder: RunFolder) -> list[psutil.Process]:
-    """Return the living processes of a run's engine."""
-    mark = record.family if (record := read(folder.state)) else ""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if mark and process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
+def reference(home: Path, until: float) -> dict[str, str]:
+    """Train without faults and return the digests of all that comes of it."""
+    home.mkdir(parents=True)
+    start(home, None, None, until)
+    found = loras(next(map(RunFolder, (home / "runs" / "demo").glob("*/"))))
+    if "demo.safetensors" not in found:
+        raise SystemExit(f"the run without faults came to nothing: see {home}")
     return found
 
 
-def settle(folder: RunFolder) -> None:
-    """Wait until nobody holds a folder."""
-    until = time.monotonic() + 20
-    while holder(folder.path / NAME) is not None and time.monotonic() < until:
-        time.sleep(0.1)
+def sum_of(seen: list[Seen], asked: int) -> dict[str, Any]:
+    """Add runs up."""
+    whole = [one for one in seen if not one.unfinished]
+    faults = [fault for one in seen for fault in one.faults if fault.struck]
+    return {
+        "asked": asked,
+        "done": sum(not one.losses for one in whole),
+        "unfinished": len(seen) - len(whole),
+        "runs_with_a_loss": sum(bool(one.losses) for one in whole),
+        "runs_with_a_misnamed_end": sum(bool(one.misnamed) for one in whole),
+        "starts": sum(one.starts for one in seen),
+        "faults": len(faults),
+        "struck": counted(f"{fault.struck} {fault.what} {fault.whom}" for fault in faults),
+        "by_phase": counted(fault.struck for fault in faults),
+        "by_fault": counted(fault.what for fault in faults),
+        "by_process": counted(fault.whom for fault in faults),
+        "damaged": counted(fault.damage for fault in faults if fault.damage),
+        "ends": counted(fault.end for fault in faults),
+    }
 
 
-def checkpoints(folder: RunFolder) -> set[str]:
-    """Return the names of the checkpoints."""
-    return {path.name for path in folder.checkpoints("demo").values()}
+def counted(words: Any) -> dict[str, int]:
+    """Count words, in alphabetical order."""
+    return dict(sorted(Counter(words).items()))
 
 
-def digest(lora: Path) -> str:
-    """Return a hash of the weights; the header carries times."""
-    data = lora.read_bytes()
-    return hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
+def tell(entry: dict[str, Any], record: Path | None, lines: list[dict[str, Any]]) -> None:
+    """Print an entry, and keep the record whole."""
+    lines.append(entry)
+    print(json.dumps(entry), flush=True)
+    if record is not None:
+        record.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

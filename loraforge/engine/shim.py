@@ -25,6 +25,7 @@ FAST_VARIABLE = "LORAFORGE_FAST"  # names of loraforge.engine.fast's parts, join
 TELEMETRY_VARIABLE = "LORAFORGE_TELEMETRY"  # the file that each step's figures go to
 CACHE_VARIABLE = "LORAFORGE_CACHE"  # a folder that outlives runs
 DEFAULT_SCRIPT = "flux_train_network.py"
+PART = ".part"  # what a file is called until it is whole
 _WEIGHT_OPTIONS = ("pretrained_model_name_or_path", "ckpt_path", "clip_l", "t5xxl", "ae")
 
 
@@ -66,6 +67,26 @@ class Launch:
             return infer(self.shapes.read_shapes(Path(self.options[option])))
         except (KeyError, OSError, ValueError):
             return None
+
+
+def save_whole(_launch: Launch) -> None:
+    """Have each file of weights appear whole or not at all: a process killed in a save must not leave half a LoRA."""
+    import safetensors.torch as library
+
+    save = library.save_file
+
+    def save_file(tensors: Any, filename: str | os.PathLike[str], *arguments: Any, **named: Any) -> None:
+        path = Path(filename)
+        part = path.with_name(f"{path.name}{PART}")
+        try:
+            save(tensors, part, *arguments, **named)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    library.save_file = save_file
 
 
 def shrink_transformer(launch: Launch) -> None:
@@ -141,6 +162,7 @@ def _overridden(make: Callable[..., Any], dims: dict[str, int], **settings: Any)
 # Applied in this order before the engine's script runs. Each decides for itself whether there is anything to do, and
 # imports the engine's modules only then.
 ADAPTATIONS: tuple[Callable[[Launch], None], ...] = (
+    save_whole,
     shrink_transformer,
     shrink_autoencoder,
     shrink_text_encoders,

@@ -15,6 +15,7 @@ from loraforge.engine.events import CheckpointSaved, Event, PhaseStarted, StateS
 from loraforge.engine.header import HeaderError
 from loraforge.engine.parser import Parser
 from loraforge.engine.schedule import learning_rate
+from loraforge.engine.shim import PART
 from loraforge.errors import MachineError
 from loraforge.run.ends import End, end_of
 from loraforge.run.folder import STORE, RunFolder
@@ -80,6 +81,8 @@ def prepare(plan: RunPlan) -> None:
         stage(plan.ready.set_, store(plan), folder.dataset)
     else:  # staged already; what a killed engine left half-written goes
         harvest(folder.dataset, store(plan))
+        for part in folder.output.glob(f"*{PART}"):
+            part.unlink(missing_ok=True)
 
 
 def store(plan: RunPlan) -> Path:

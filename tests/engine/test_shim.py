@@ -1,6 +1,8 @@
 """The shim finds the weight files as the engine would, and leaves full-size weights alone."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +10,14 @@ from bench import SHIM, Bench
 
 from loraforge.engine import shapes
 from loraforge.engine.locate import EngineHome
-from loraforge.engine.shim import Launch, shrink_autoencoder, shrink_text_encoders, shrink_transformer, weight_options
+from loraforge.engine.shim import (
+    Launch,
+    save_whole,
+    shrink_autoencoder,
+    shrink_text_encoders,
+    shrink_transformer,
+    weight_options,
+)
 
 
 def test_weight_options_from_file_and_command_line(tmp_path: Path) -> None:
@@ -66,6 +75,27 @@ def test_full_size_or_unknown_weights_change_nothing(known: bool, monkeypatch: p
     launch = Launch({name: name for name in _full_size()}, shapes)
     for adapt in (shrink_transformer, shrink_autoencoder, shrink_text_encoders):
         adapt(launch)  # the engine is not on the path: an import would fail
+
+
+def test_weights_appear_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that fails or is cut off leaves what was there; one that ends well leaves nothing beside the file."""
+    import safetensors
+
+    def save(tensors: dict[str, int], path: Path) -> None:
+        path.write_text(str(tensors))
+        if not tensors:
+            raise OSError(28, "No space left on device")
+
+    library = SimpleNamespace(save_file=save)
+    monkeypatch.setattr(safetensors, "torch", library, raising=False)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", library)
+    save_whole(Launch({}, shapes))
+    path = tmp_path / "lora.safetensors"
+    library.save_file({"a": 1}, str(path))
+    with pytest.raises(OSError, match="No space left"):
+        library.save_file({}, str(path))
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "{'a': 1}"
 
 
 @pytest.mark.engine
