@@ -31,6 +31,17 @@ class Finding:
         return asdict(self)
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Return a text, such as a file's name or a caption, in printable characters.
+
+    Escapes stand for control characters and for bytes that are no text, but for the characters to `keep`.
+    """
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
     """Sort by severity, keeping the order in which rules spoke."""
     return sorted(findings, key=lambda finding: _ORDER[finding.severity])

@@ -12,8 +12,8 @@ from loraforge.captioning.captioner import Captioner
 from loraforge.captioning.sparse import sparse, without_style
 from loraforge.dataset.caption_history import CaptionError, CaptionHistory
 from loraforge.dataset.captions import caption_path, read_caption, with_trigger
-from loraforge.dataset.images import PictureError, list_pictures, opened, to_rgb, upright
-from loraforge.errors import DatasetError, LoraforgeError, MachineError
+from loraforge.dataset.images import PictureError, load_small, some_pictures
+from loraforge.errors import LoraforgeError, MachineError
 
 Density = Literal["sparse", "dense"]
 
@@ -81,12 +81,9 @@ def plan_folder(folder: Path, settings: Settings, history: CaptionHistory, *, ov
     Raises:
         DatasetError: no folder, or no pictures in it.
     """
-    pictures = [picture.path for picture in list_pictures(folder)]
-    if not pictures:
-        raise DatasetError(f"{folder} holds no pictures", "name the folder that holds .png, .jpg or .webp files")
     todo, done, kept, shared = [], [], [], []
     seen: set[Path] = set()
-    for picture in pictures:
+    for picture in (found.path for found in some_pictures(folder)):
         caption = caption_path(picture)
         if caption in seen:
             shared.append(picture)
@@ -130,7 +127,7 @@ def caption_pictures(
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
 
         def submit(batch: Sequence[Path]) -> list[Callable[[], Image.Image]]:
-            return [pool.submit(_shrunk, path, captioner.longest_side).result for path in batch]
+            return [pool.submit(load_small, path, captioner.longest_side).result for path in batch]
 
         following = submit(batches[0]) if batches else []
         for number, batch in enumerate(batches):
@@ -185,12 +182,3 @@ def _described(loaded: dict[Path, Image.Image], captioner: Captioner, faults: di
         except Exception as error:  # noqa: BLE001  # as above
             faults[path] = f"{captioner.name} fails on it: {str(error) or type(error).__name__}"
     return texts
-
-
-def _shrunk(path: Path, side: int) -> Image.Image:
-    with opened(path) as image:
-        image.draft(image.mode, (side, side))  # a JPEG is decoded at a fraction of its size: several times faster
-        image.load()
-        picture = upright(to_rgb(image))
-        picture.thumbnail((side, side), Image.Resampling.BICUBIC)
-        return picture

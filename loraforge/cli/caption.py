@@ -14,8 +14,9 @@ from loraforge.captioning.captioner import DEFAULT_MODEL, DEFAULT_PROMPT
 from loraforge.captioning.vision_language import load_captioner
 from loraforge.cli.common import human, result
 from loraforge.dataset.caption_history import CaptionHistory
-from loraforge.dataset.images import list_folder
+from loraforge.dataset.images import list_folder, some_pictures
 from loraforge.errors import ConfigError, DatasetError, Interrupted
+from loraforge.findings import printable
 from loraforge.trigger import trigger_findings
 
 
@@ -68,7 +69,7 @@ def caption(
     json: bool = typer.Option(False, "--json", help="One JSON object a picture on stdout."),
 ) -> int:
     """Write captions for a folder of pictures, or edit, undo and review those it has."""
-    list_folder(folder)  # a missing folder is told before anything else
+    (list_folder if undo else some_pictures)(folder)  # a wrong folder is told before anything else
     wanted = _edits(find, replace, prepend, remove, trigger, trim=trim)
     if undo and (wanted or dry_run or overwrite):
         raise ConfigError("--undo stands alone", "first undo, then edit")
@@ -89,7 +90,7 @@ def caption(
         from loraforge.report.caption_review import write_review
 
         count = write_review(folder, review, trigger)
-        human().print(Text(f"{review}: {count} pictures to look through"))
+        human().print(Text(f"{_shown(str(review))}: {count} pictures to look through"))
     return code
 
 
@@ -212,6 +213,5 @@ def _caption(
 
 
 def _shown(text: str) -> str:
-    """Keep control characters and lone surrogates off the terminal."""
-    text = text if len(text) <= 500 else f"{text[:500]} …"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    """Return what fits on a terminal, in characters that do it no harm."""
+    return printable(text if len(text) <= 500 else f"{text[:500]} …")

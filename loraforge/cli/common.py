@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loraforge.errors import ConfigError, LoraforgeError
-from loraforge.findings import Finding, ranked
+from loraforge.findings import Finding, printable as _printable, ranked
 from loraforge.settings import Settings, load
 from loraforge.settings.load import DEFAULT_FILE
 
@@ -113,10 +113,7 @@ def settings_file(target: Path | None, cwd: Path) -> Path | None:
 
 def printable(text: str) -> str:
     """Keep control characters and lone surrogates of file names and captions off the terminal."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
+    return _printable(text, keep="\n")
 
 
 __all__ = ["human", "load_settings", "printable", "result", "say_fault", "say_findings", "settings_file"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from loraforge.cli.common import human, result
+from loraforge.cli.common import human, printable, result
 from loraforge.errors import ConfigError, DatasetError
 
 
@@ -60,7 +60,7 @@ def lint(
         report = look(folder, options)
     if html is not None:
         lint_html.write(report, html)
-        console.print(f"page written to {html}", markup=False)
+        console.print(f"page written to {printable(str(html))}", markup=False)
     if as_json:
         result(json.dumps(report.as_dict(), indent=2))
     else:

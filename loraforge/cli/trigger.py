@@ -12,7 +12,7 @@ from rich.text import Text
 
 from loraforge.cli.common import human, result, say_findings
 from loraforge.dataset.captions import caption_path, read_caption
-from loraforge.dataset.images import list_pictures
+from loraforge.dataset.images import some_pictures
 from loraforge.engine.hub import download as fetch, tokenizer_files
 from loraforge.engine.weights import download_folder
 from loraforge.errors import ConfigError
@@ -52,7 +52,7 @@ def trigger(
 def _captions(images: Path | None) -> list[str]:
     if images is None:
         return []
-    return [read_caption(caption_path(picture.path)).text for picture in list_pictures(images)]
+    return [read_caption(caption_path(picture.path)).text for picture in some_pictures(images)]
 
 
 def _document(word: str, found: Tokenizers, findings: Sequence[Finding], words: Sequence[str]) -> dict[str, Any]:

@@ -127,6 +127,18 @@ def list_pictures(folder: Path) -> list[Picture]:
     return pictures
 
 
+def some_pictures(folder: Path) -> list[Picture]:
+    """Return the pictures directly inside `folder`, as `list_pictures` does, of which there must be one at least.
+
+    Raises:
+        DatasetError: there is none, or the folder is missing, no folder, or can't be read.
+    """
+    pictures = list_pictures(folder)
+    if not pictures:
+        raise DatasetError(f"{folder} holds no pictures", "Name the folder that holds the png, jpg, webp or bmp files.")
+    return pictures
+
+
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8, from the header alone (1 is upright)."""
     try:
@@ -186,6 +198,21 @@ def load_rgb(path: Path, background: tuple[int, int, int] = (255, 255, 255)) -> 
     with opened(path) as image:
         image.load()  # an upright RGB picture is returned as it is, and its file is closed by then
         return upright(to_rgb(image, background))
+
+
+def load_small(path: Path, side: int) -> Image.Image:
+    """Decode a picture upright as 8-bit RGB, at most `side` pixels wide and high, without its metadata.
+
+    Raises:
+        PictureError: it can't be read to the end.
+    """
+    with opened(path) as image:
+        image.draft("RGB", (side, side))  # a JPEG is decoded at a fraction of its size: several times faster
+        image.load()  # a small RGB picture is returned as it is, and its file is closed by then
+        small = upright(to_rgb(image))
+    small.thumbnail((side, side))
+    small.info.clear()  # EXIF is not for publication, and would turn it twice
+    return small
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:

@@ -1,18 +1,14 @@
 """One self-contained page with every picture and its caption."""
 
-import base64
-import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-from PIL import Image
-
-from loraforge.dataset.captions import caption_path, read_caption, replace_bytes
-from loraforge.dataset.images import PictureError, list_pictures, load_rgb
-from loraforge.errors import ConfigError
+from loraforge.dataset.captions import caption_path, read_caption
+from loraforge.dataset.images import PictureError, list_pictures, load_small
+from loraforge.findings import printable
+from loraforge.report.pages import as_data, environment, write_page
 
 _SIDE = 320
 _PROBLEMS = {
@@ -58,21 +54,17 @@ def write_review(folder: Path, page: Path, trigger: str | None = None, workers: 
     pictures = [picture.path for picture in list_pictures(folder)]
     with ThreadPoolExecutor(workers) as pool:
         cards = list(pool.map(lambda path: _card(path, trigger), pictures))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("loraforge.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    html = (
+        environment()
+        .get_template("caption_review.html.j2")
+        .render(
+            folder=printable(folder.name or str(folder)),
+            cards=cards,
+            count=len(cards),
+            captioned=sum(bool(card.trigger or card.text) for card in cards),
+        )
     )
-    html = environment.get_template("caption_review.html.j2").render(
-        folder=_readable(folder.name or str(folder)),
-        cards=cards,
-        count=len(cards),
-        captioned=sum(bool(card.trigger or card.text) for card in cards),
-    )
-    try:
-        replace_bytes(page, html.encode("utf-8", "replace"))
-    except OSError as error:
-        raise ConfigError(
-            f"{page} can't be written: {error.strerror or error}", "name a file in a folder that exists"
-        ) from None
+    write_page(page, html)
     return len(cards)
 
 
@@ -80,7 +72,7 @@ def _card(path: Path, trigger: str | None) -> Card:
     caption = read_caption(caption_path(path))
     fault = thumbnail = ""
     try:
-        thumbnail = _thumbnail(path)
+        thumbnail = as_data(load_small(path, _SIDE))
     except PictureError as error:
         fault = error.detail
     text, head = caption.text, ""
@@ -89,7 +81,7 @@ def _card(path: Path, trigger: str | None) -> Card:
     words = len(text.replace(",", " ").split())
     shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} …"
     problems = tuple(_problems(caption.problems, absent=bool(trigger) and not head and bool(text)))
-    return Card(_readable(path.name), thumbnail, fault, head, shown, words, problems)
+    return Card(printable(path.name), thumbnail, fault, head, shown, words, problems)
 
 
 def _problems(problems: tuple[str, ...], *, absent: bool) -> Iterator[str]:
@@ -97,18 +89,3 @@ def _problems(problems: tuple[str, ...], *, absent: bool) -> Iterator[str]:
         yield _PROBLEMS[problem]
     if absent:
         yield "the trigger does not stand first"
-
-
-def _thumbnail(path: Path) -> str:
-    image = load_rgb(path)
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=80)
-    return base64.b64encode(data.getvalue()).decode("ascii")
-
-
-def _readable(name: str) -> str:
-    """Show line breaks and bytes that are no text for what they are."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in name
-    )

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from loraforge.dataset.lint import RULES, Report
-from loraforge.dataset.lint.base import joined, shown
-from loraforge.findings import Finding, Severity
+from loraforge.dataset.lint.base import joined
+from loraforge.findings import Finding, Severity, printable
 
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _SIGNS: dict[Severity, str] = {"error": "✗", "warning": "!", "info": "i"}
@@ -51,7 +51,7 @@ def _headline(report: Report) -> Text:
     captioned = sum(bool(subject.caption.text) for subject in report.subjects)
     sides = report.options.sides
     text = Text.assemble(
-        (shown(str(report.folder)), "bold"), f"  {count} picture{'s' * (count != 1)}, {captioned} captions"
+        (printable(str(report.folder)), "bold"), f"  {count} picture{'s' * (count != 1)}, {captioned} captions"
     )
     return text.append(f", judged for training at {sides[0]}×{sides[1]}", style="dim")
 

@@ -1,21 +1,14 @@
 """The lint report as one self-contained page: thumbnails with the crop drawn on, findings beside, a bucket chart."""
 
-import base64
-import io
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
-from loraforge.dataset.captions import replace_bytes
-from loraforge.dataset.images import PictureError, opened, to_rgb, upright
 from loraforge.dataset.lint import RULES, Report, Subject
-from loraforge.dataset.lint.base import shown
-from loraforge.errors import ConfigError
-from loraforge.findings import Finding, ranked
+from loraforge.findings import Finding, printable, ranked
+from loraforge.report.pages import environment, picture_data, write_page
 
 _SIDE = 420
 _MOST_CARDS = 400  # a page of 10,000 thumbnails opens in no browser
@@ -67,33 +60,29 @@ def write(report: Report, page: Path) -> None:
     Raises:
         ConfigError: the page can't be written.
     """
-    try:
-        replace_bytes(page, render(report).encode("utf-8", "replace"))
-    except OSError as error:
-        message = f"{page} can't be written: {error.strerror or error}"
-        raise ConfigError(message, "Name a file in a folder that exists.") from None
+    write_page(page, render(report))
 
 
 def render(report: Report) -> str:
     """Return the page as HTML."""
     cards = _cards(report)
     bars = _bars(report)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("loraforge.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.globals["round"] = round
     counts = Counter(finding.severity for finding in report.findings)
-    return environment.get_template("lint.html.j2").render(
-        folder=shown(report.folder.name or str(report.folder)),
-        trigger=report.options.trigger,
-        sides=report.options.sides,
-        total=len(report.subjects),
-        captioned=sum(bool(subject.caption.text) for subject in report.subjects),
-        counts={severity: counts[severity] for severity in ("error", "warning", "info")},
-        general=_general(report),
-        cards=cards,
-        bars=bars,
-        chart_height=max((bar.y for bar in bars), default=0) + 48,
+    return (
+        environment()
+        .get_template("lint.html.j2")
+        .render(
+            folder=printable(report.folder.name or str(report.folder)),
+            trigger=report.options.trigger,
+            sides=report.options.sides,
+            total=len(report.subjects),
+            captioned=sum(bool(subject.caption.text) for subject in report.subjects),
+            counts={severity: counts[severity] for severity in ("error", "warning", "info")},
+            general=_general(report),
+            cards=cards,
+            bars=bars,
+            chart_height=max((bar.y for bar in bars), default=0) + 48,
+        )
     )
 
 
@@ -140,7 +129,7 @@ def _card(subject: Subject, thumbnail: str, findings: list[Finding]) -> Card:
         name=subject.name,
         thumbnail=thumbnail,
         facts=_facts(subject),
-        caption=shown(cut),
+        caption=printable(cut),
         crop=crop,
         cropped=placed.cropped_percent if placed is not None else 0.0,
         remarks=[_remark(finding, short=True) for finding in findings],
@@ -160,19 +149,7 @@ def _facts(subject: Subject) -> str:
 
 
 def _thumbnail(subject: Subject) -> str:
-    if subject.features is None:
-        return ""
-    try:
-        with opened(subject.path) as image:
-            image.draft("RGB", (_SIDE, _SIDE))  # a JPEG is decoded at a fraction of its size
-            small = upright(to_rgb(image))
-            small.thumbnail((_SIDE, _SIDE))
-    except PictureError:  # it vanished since it was measured
-        return ""
-    small.info.clear()  # its EXIF is not for publication, and would turn it twice
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=82)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return picture_data(subject.path, _SIDE) if subject.features is not None else ""
 
 
 def _bars(report: Report) -> list[Bar]:

@@ -9,8 +9,9 @@ import jinja2
 from PIL import Image
 
 from loraforge.dataset.captions import replace_bytes
-from loraforge.dataset.images import PictureError, load_rgb
+from loraforge.dataset.images import PictureError, load_small
 from loraforge.errors import ConfigError
+from loraforge.findings import printable
 
 
 @functools.cache
@@ -32,15 +33,12 @@ def write_page(path: Path, html: str) -> None:
         replace_bytes(path, html.encode("utf-8", "replace"))
     except OSError as fault:
         message = f"{path}: can't be written: {fault.strerror or fault}"
-        raise ConfigError(message, "name a file in a folder that exists with --out FILE") from None
+        raise ConfigError(message, "name a file in a folder that exists") from None
 
 
 def readable(text: object) -> str:
     """Show control characters and bytes that are no text for what they are."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in str(text)
-    )
+    return printable(str(text), keep="\n")
 
 
 def picture_data(path: Path, side: int, quality: int = 82) -> str:
@@ -55,11 +53,13 @@ def picture_data(path: Path, side: int, quality: int = 82) -> str:
 @functools.lru_cache(maxsize=1024)  # a page that is written again while a run goes on encodes only what is new
 def _picture_data(path: Path, side: int, quality: int, _changed: int, _size: int) -> str:
     try:
-        image = load_rgb(path)
+        return as_data(load_small(path, side), quality)
     except PictureError:
         return ""
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    image.info.clear()
+
+
+def as_data(image: Image.Image, quality: int = 82) -> str:
+    """Return a picture as a data URI."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

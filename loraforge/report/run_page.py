@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from loraforge.advice.diagnose import of_run
@@ -14,7 +15,6 @@ from loraforge.compare.samples import Sample, samples_of
 from loraforge.config.job import Job
 from loraforge.engine.schedule import learning_rate
 from loraforge.findings import Finding, ranked
-from loraforge.presets import read_preset
 from loraforge.report.charts import Mark, Series, line_chart, span_text, timeline
 from loraforge.report.losses import recent_losses, smoothed
 from loraforge.report.pages import environment, picture_data
@@ -26,10 +26,11 @@ from loraforge.settings.load import shown
 
 _SIDE = 256
 _MOST_COLUMNS = 24  # more sample columns are thinned out evenly
-_LOSS_EXPLAINED = (
+_LOSS_RECOVERED = (
     "Faint: as raw as the engine's three digits allow, single steps at the start, means of a few dozen later. "
     "Bold: smoothed. Lines mark checkpoints."
 )
+_LOSS_MEASURED = "Faint: every step. Bold: smoothed. Lines mark checkpoints."
 _WORDS = {"done": "done", "failed": "failed", "interrupted": "interrupted", "running": "running",
           "broken-off": "broken off", "unknown": "unknown"}  # fmt: skip
 
@@ -82,7 +83,7 @@ def render_run(run: Run, *, refresh: int | None = None, now: datetime | None = N
             checkpoints=_checkpoints(run),
             sample_steps=steps,
             sample_rows=rows,
-            settings=settings_with_origin(run.job),
+            settings=settings_with_origin(run),
             findings=_findings(run),
             surroundings=_surroundings(run),
             unread=history.unread,
@@ -94,21 +95,35 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
     history, points = run.history, run.history.points
     step = points[-1].step if points else int(run.state.get("step") or 0)
     tiles = [("step", f"{step} of {run.steps}")]
-    if recent := smoothed(recent_losses(points)):
+    if recent := smoothed(_losses(history)):
         tiles.append(("recent loss", f"{recent[-1][1]:.3g}"))
-    if points and points[-1].seconds_per_step:
+    if history.measured:  # the middle one: the first compiles, and some draw samples
+        tiles.append(("a step", span_text(median(one.seconds for one in history.measured.values()))))
+    elif points and points[-1].seconds_per_step:
         tiles.append(("a step", span_text(points[-1].seconds_per_step)))
     began, ended = _moment(run.state.get("began")), _moment(run.state.get("ended"))
     if began is not None:
         end = ended if ended is not None else history.last
         if end is not None:
             tiles.append(("took" if ended else "so far", span_text(end - began)))
-    if history.memory:
-        tiles.append(("most GPU memory", f"{max(gib for _, gib in history.memory):.1f} GiB"))
+    if reserved := _most(history, "reserved_gib"):
+        tiles.append(("peak GPU memory", f"{reserved:.1f} GiB"))
+    elif history.memory:
+        tiles.append(("most GPU memory seen", f"{max(gib for _, gib in history.memory):.1f} GiB"))
     lora = run.folder.lora(run.name)
     if lora.is_file():
         tiles.append(("the LoRA", _size(lora.stat().st_size)))
     return tiles
+
+
+def _losses(history: History) -> list[tuple[float, float]]:
+    if history.measured:
+        return [(float(step), one.loss) for step, one in sorted(history.measured.items())]
+    return recent_losses(history.points)
+
+
+def _most(history: History, name: str) -> float:
+    return max((getattr(one, name) or 0.0 for one in history.measured.values()), default=0.0)
 
 
 def _moment(text: object) -> float | None:
@@ -124,19 +139,23 @@ def _size(size: int) -> str:
 
 def _charts(run: Run) -> list[tuple[str, str, Any]]:
     """Return (title, explanation, drawing) for every chart that has something to show."""
-    points, job = run.history.points, run.job
+    history, job = run.history, run.job
     marks = [Mark(step, f"checkpoint at step {step}") for step in run.loras()]
-    recent = recent_losses(points)
-    steps = _steps(run.steps) if points else ()
-    rates = [(float(step), learning_rate(job.optimizer, step, run.steps)) for step in steps]
-    known = [(step, rate) for step, rate in rates if rate is not None]
-    paces = [(float(point.step), point.seconds_per_step) for point in points if point.seconds_per_step]
+    recent = _losses(history)
+    measured = sorted(history.measured.items())
+    rates = [(step, one.learning_rate) for step, one in measured] or [
+        (step, learning_rate(job.optimizer, step, run.steps)) for step in (_steps(run.steps) if history.points else ())
+    ]
+    known = [(float(step), rate) for step, rate in rates if rate is not None]
+    paces = [(float(step), one.seconds) for step, one in measured] or [
+        (float(point.step), point.seconds_per_step) for point in history.points if point.seconds_per_step
+    ]
     first = run.history.memory[0][0] if run.history.memory else 0.0
     memory = [((at - first) / 60, gib) for at, gib in run.history.memory]
     drawn = [
         (
             "Loss",
-            _LOSS_EXPLAINED,
+            _LOSS_MEASURED if measured else _LOSS_RECOVERED,
             line_chart(
                 [Series("recent", recent, "faint"), Series("smoothed", smoothed(recent), "bold")],
                 x_name="step", y_name="loss", marks=marks,
@@ -144,21 +163,28 @@ def _charts(run: Run) -> list[tuple[str, str, Any]]:
         ),
         (
             "Learning rate",
-            "As the schedule makes it." if known else "",
+            "As the optimizer had it." if measured else "As the schedule makes it.",
             line_chart([Series("rate", known, "second")], x_name="step", y_name="learning rate", zero=True),
         ),
         (
             "Step time",
-            "The engine's mean in seconds since it began to train, samples and saves included.",
+            "Since the step before; samples and saves stand out."
+            if measured
+            else "The engine's mean in seconds since it began to train, samples and saves included.",
             line_chart([Series("seconds", paces, "third")], x_name="step", y_name="seconds a step", zero=True),
         ),
         (
             "GPU memory",
-            "In use on the card, in GiB.",
+            f"In use on the card, in GiB. {_peaks(history)}".rstrip(),
             line_chart([Series("GiB", memory, "third")], x_name="minutes", y_name="GiB in use", zero=True),
         ),
     ]  # fmt: skip
     return [chart for chart in drawn if chart[2]]
+
+
+def _peaks(history: History) -> str:
+    allocated, reserved = _most(history, "allocated_gib"), _most(history, "reserved_gib")
+    return f"The engine took {reserved:.2f} at most, its tensors {allocated:.2f}." if reserved else ""
 
 
 def _steps(steps: int) -> Sequence[int]:
@@ -212,23 +238,18 @@ def _samples(samples: Sequence[Sample]) -> tuple[list[int], list[SampleRow]]:
     return steps, rows
 
 
-def settings_with_origin(job: Job) -> list[tuple[str, str, str]]:
-    """Return (setting, value, where from) of everything that is set; a run folder no longer tells files from flags."""
+def settings_with_origin(run: Run) -> list[tuple[str, str, str]]:
+    """Return (setting, value, what decided it) of everything that is set."""
     defaults = dict(leaves(Job().model_dump(mode="json")))
-    preset = dict(leaves(read_preset(job.preset).values)) if job.preset else {}
     rows = []
-    for path, value in leaves(job.model_dump(mode="json")):
+    for path, value in leaves(run.job.model_dump(mode="json")):
         if value is None or value in ({}, []):
             continue
-        if path in preset and preset[path] == value:
-            origin = f"preset {job.preset}"
-        elif defaults.get(path) == value:
-            origin = "default"
-        elif path.startswith("memory.") and path != "memory.profile":
-            origin = f"profile {job.memory.profile}, or you"
+        if run.origins is not None:
+            origin = run.origins.get(path, "default")
         else:
-            origin = "this run"
-        rows.append((path, shown(value), origin))
+            origin = "default" if defaults.get(path) == value else "not recorded"
+        rows.append((path, shown(value), origin.replace("\\", "/").rpartition("/")[2]))  # a file by its name
     return rows
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from loraforge.dataset.images import Picture, PictureError, list_pictures, load_rgb, opened, read_size
+from loraforge.dataset.images import Picture, PictureError, list_pictures, load_rgb, load_small, opened, read_size
 from loraforge.errors import DatasetError
 
 # EXIF orientation -> where the stored top-left pixel is seen on a 2:1 picture that was stored 1:2 or 2:1.
@@ -83,6 +83,21 @@ def test_every_mode_becomes_rgb(tmp_path, mode, colour, expected):
     """Transparency lies on white, and 16 bits are scaled to 8 rather than clipped."""
     Image.new(mode, (8, 8), colour).save(tmp_path / "a.png")
     assert load_rgb(tmp_path / "a.png").getpixel((3, 3)) == expected
+
+
+@pytest.mark.parametrize(("size", "small"), [((400, 200), (100, 50)), ((40, 20), (40, 20)), ((20, 400), (5, 100))])
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_small_copies_outlive_their_file(tmp_path, ending, size, small):
+    """Reduced or small enough already, upright, without metadata, and whole when the file is gone."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a.{ending}"
+    Image.new("RGB", size, "red").save(path, exif=exif)
+    found = load_small(path, 100)
+    path.unlink()
+    assert found.size == small[::-1]
+    assert not found.info
+    assert found.getpixel((2, 2))[0] > 250
 
 
 def test_damaged_pictures_are_told_apart(tmp_path):

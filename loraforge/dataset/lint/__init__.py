@@ -82,9 +82,9 @@ def lint(folder: Path, options: LintOptions | None = None) -> Report:
 
 def _scene(folder: Path, options: LintOptions) -> Scene:
     listed = list_folder(folder)
-    entries = tuple(_entry(folder, entry) for entry in listed)
-    inner = [entry.name for entry in entries if entry.is_folder and not entry.name.startswith(".")]
-    nested = {name: _count_pictures(folder / name) for name in inner}
+    # Hidden files are the system's or ours: .DS_Store, ._copies of a Mac, the history of captions.
+    entries = tuple(_entry(folder, entry) for entry in listed if not entry.name.startswith("."))
+    nested = {entry.name: _count_pictures(folder / entry.name) for entry in entries if entry.is_folder}
     paths = [picture.path for picture in list_pictures(folder)]
     total = len(paths)
     measured = features.measure_all(

@@ -9,7 +9,7 @@ from loraforge.dataset.buckets import Placement
 from loraforge.dataset.captions import Caption
 from loraforge.dataset.features import Features
 from loraforge.dataset.images import PictureError
-from loraforge.findings import Finding, Severity
+from loraforge.findings import Finding, Severity, printable
 from loraforge.trigger import Tokenizers
 
 
@@ -81,7 +81,7 @@ class Subject:
     @property
     def name(self) -> str:
         """The file's name in printable characters."""
-        return shown(self.path.name)
+        return printable(self.path.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Scene:
 
     Attributes:
         folder: the folder, absolute.
-        entries: its direct children.
+        entries: its direct children but the hidden ones.
         nested: pictures in its subfolders, by subfolder name.
         subjects: its pictures, sorted by name.
         options: what they are meant for.
@@ -176,13 +176,6 @@ def rule(
         return look
 
     return register
-
-
-def shown(name: str) -> str:
-    """Return a file name or caption in printable characters: escapes stand for control characters and stray bytes."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in name
-    )
 
 
 def joined(names: Iterable[str], most: int = 6) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from loraforge.dataset.captions import CAPTION_SUFFIX, Problem, trigger_pattern
-from loraforge.dataset.lint.base import Hit, Scene, Subject, joined, rule, shown
+from loraforge.dataset.lint.base import Hit, Scene, Subject, joined, rule
+from loraforge.findings import printable
 
 _SIDECARS = frozenset({".caption", ".cap", ".tags", ".text"})
 
@@ -22,7 +23,7 @@ def _problem(scene: Scene, problem: Problem, message: str | Callable[[Subject], 
 
 
 def _quoted(text: str, most: int = 60) -> str:
-    return f"“{shown(text[:most])}{'…' if len(text) > most else ''}”"
+    return f"“{printable(text[:most])}{'…' if len(text) > most else ''}”"
 
 
 @rule(
@@ -132,7 +133,7 @@ def wrong_extension(scene: Scene) -> Iterator[Hit]:
         kind = (dot + extension).lower()
         lost = stem in stems and (kind in _SIDECARS or (kind == CAPTION_SUFFIX and dot + extension != CAPTION_SUFFIX))
         if not entry.is_folder and (lost or (stem in names and kind == CAPTION_SUFFIX)):
-            yield Hit((shown(entry.name),), "it is not read as a caption")
+            yield Hit((printable(entry.name),), "it is not read as a caption")
 
 
 @rule(
@@ -146,7 +147,7 @@ def orphan(scene: Scene) -> Iterator[Hit]:
     known = {subject.path.stem for subject in scene.subjects} | {subject.path.name for subject in scene.subjects}
     for entry in scene.entries:
         if not entry.is_folder and entry.name.endswith(CAPTION_SUFFIX) and entry.name[:-4] not in known:
-            yield Hit((shown(entry.name),), "no picture has this name")
+            yield Hit((printable(entry.name),), "no picture has this name")
 
 
 def _captioned(scene: Scene) -> list[Subject]:

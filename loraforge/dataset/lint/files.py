@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loraforge.dataset.images import FaultKind, is_picture_name
-from loraforge.dataset.lint.base import Hit, Scene, rule, shown
+from loraforge.dataset.lint.base import Hit, Scene, rule
+from loraforge.findings import printable
 
 # Picture formats that people bring and the engine does not read.
 _FOREIGN = frozenset({
@@ -29,13 +30,13 @@ def _extension(name: str) -> str:
 def no_pictures(scene: Scene) -> Iterator[Hit]:
     """A folder without pictures."""
     if not scene.subjects:
-        yield Hit((), f"{shown(str(scene.folder))} holds no picture")
+        yield Hit((), f"{printable(str(scene.folder))} holds no picture")
 
 
 def _faulty(scene: Scene, kind: FaultKind) -> Iterator[Hit]:
     for subject in scene.subjects:
         if subject.fault is not None and subject.fault.kind == kind:
-            yield Hit((subject.name,), shown(subject.fault.detail))
+            yield Hit((subject.name,), printable(subject.fault.detail))
 
 
 @rule(
@@ -183,7 +184,7 @@ def mixed_case(scene: Scene) -> Iterator[Hit]:
     for subject in scene.subjects:
         extension = _extension(subject.path.name)
         if extension not in {extension.lower(), extension.upper()}:
-            yield Hit((subject.name,), f"{shown(extension)} is in mixed case")
+            yield Hit((subject.name,), f"{printable(extension)} is in mixed case")
 
 
 @rule(
@@ -210,8 +211,8 @@ def unknown_extension(scene: Scene) -> Iterator[Hit]:
     """Pictures in formats that are skipped."""
     for entry in scene.entries:
         extension = _extension(entry.name).lower()
-        if not entry.is_folder and not entry.name.startswith(".") and extension in _FOREIGN:
-            yield Hit((shown(entry.name),), f"{shown(extension)} files are skipped")
+        if not entry.is_folder and extension in _FOREIGN:
+            yield Hit((printable(entry.name),), f"{printable(extension)} files are skipped")
 
 
 @rule(
@@ -227,7 +228,7 @@ def same_stem(scene: Scene) -> Iterator[Hit]:
         stems[subject.path.stem].append(subject.name)
     for names in stems.values():
         if len(names) > 1:
-            yield Hit(tuple(names), f"{len(names)} pictures share the caption {shown(Path(names[0]).stem)}.txt")
+            yield Hit(tuple(names), f"{len(names)} pictures share the caption {printable(Path(names[0]).stem)}.txt")
 
 
 @rule(
@@ -240,7 +241,7 @@ def nested(scene: Scene) -> Iterator[Hit]:
     """Subfolders with pictures."""
     for name, count in scene.nested.items():
         yield Hit(
-            (shown(name),),
+            (printable(name),),
             f"{count} picture{'s' * (count > 1)} in this subfolder {'are' if count > 1 else 'is'} skipped",
         )
 
@@ -256,4 +257,4 @@ def link_outside(scene: Scene) -> Iterator[Hit]:
     for entry in scene.entries:
         outside = entry.target is not None and not entry.target.is_relative_to(scene.folder)
         if outside and (entry.is_folder or is_picture_name(entry.name)):
-            yield Hit((shown(entry.name),), f"it is a link to {shown(str(entry.target))}")
+            yield Hit((printable(entry.name),), f"it is a link to {printable(str(entry.target))}")

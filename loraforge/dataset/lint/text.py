@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from loraforge.dataset.lint.base import Hit, Scene, joined, rule, shown
+from loraforge.dataset.lint.base import Hit, Scene, joined, rule
+from loraforge.findings import printable
 
 
 @rule(
@@ -15,7 +16,7 @@ def text(scene: Scene) -> Iterator[Hit]:
     """Readable text."""
     for subject in scene.subjects:
         if subject.text:
-            lines = joined((f"“{shown(line[:60])}”" for line in subject.text), 3)
+            lines = joined((f"“{printable(line[:60])}”" for line in subject.text), 3)
             yield Hit((subject.name,), f"text in the picture: {lines}")
 
 

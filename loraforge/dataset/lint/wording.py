@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from loraforge.captioning.sparse import style_words_in
 from loraforge.dataset.captions import trigger_pattern
-from loraforge.dataset.lint.base import Hit, Scene, Subject, joined, rule, shown
+from loraforge.dataset.lint.base import Hit, Scene, Subject, joined, rule
+from loraforge.findings import printable
 from loraforge.trigger import Tokenizers, Vocabulary
 
 _SPARSE_WORDS = 5
@@ -63,7 +64,7 @@ def names_style(scene: Scene) -> Iterator[Hit]:
     for subject, text in _captioned(scene):
         words = style_words_in(text[:2000])
         if words:
-            yield Hit((subject.name,), f"the caption names the style: {joined(shown(word) for word in words)}")
+            yield Hit((subject.name,), f"the caption names the style: {joined(printable(word) for word in words)}")
 
 
 @rule(

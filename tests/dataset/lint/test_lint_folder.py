@@ -10,7 +10,7 @@ from make_sets import TRIGGER, blurred, draw, enlarged, framed, make_set
 from PIL import Image
 
 from loraforge.dataset import features
-from loraforge.dataset.lint import LintOptions, lint
+from loraforge.dataset.lint import RULES, LintOptions, lint
 from loraforge.errors import DatasetError
 
 OPTIONS = LintOptions(trigger=TRIGGER, text=False)
@@ -190,6 +190,47 @@ def test_ten_thousand_files(tmp_path):
     report = lint(tmp_path, OPTIONS)
     assert sum(finding.code == "picture-zero-bytes" for finding in report.findings) == 10_000
     assert len(report.findings) < 10_010
+
+
+def test_formats_are_told(tmp_path):
+    """What a file is stored as is told from the file, each under its own code."""
+    plain = draw("flat", 1, size=(640, 480))[0]
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    see_through = plain.convert("RGBA")
+    see_through.putalpha(90)
+    plain.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    plain.convert("P").save(tmp_path / "palette.png")
+    see_through.save(tmp_path / "glass.png")
+    plain.convert("I;16").save(tmp_path / "deep.png")
+    plain.save(tmp_path / "moving.webp", save_all=True, append_images=[plain.rotate(180)], lossless=True)
+    plain.save(tmp_path / "turned.jpg", exif=turned)
+    plain.save(tmp_path / "mixed.Jpg")
+    plain.save(tmp_path / "claims.png", "JPEG")
+    plain.save(tmp_path / "scan.tiff")
+    found = codes(tmp_path)
+    assert {code: names for code, names in found.items() if RULES[code].family == "files"} == {
+        "picture-cmyk": {"cmyk.jpg"},
+        "picture-palette": {"palette.png"},
+        "picture-transparent": {"glass.png"},
+        "picture-deep": {"deep.png"},
+        "picture-animated": {"moving.webp"},
+        "picture-turned": {"turned.jpg"},
+        "extension-mixed-case": {"mixed.Jpg"},
+        "extension-wrong": {"claims.png"},
+        "extension-unknown": {"scan.tiff"},
+    }
+
+
+def test_what_systems_leave_behind_is_not_told(tmp_path):
+    """Hidden files of a Mac, Windows' thumbnails and the history of captions are nobody's fault."""
+    folder = make_set(tmp_path, "flat", 2)
+    for name in (".DS_Store", "._flat-00.png", "._flat-00.txt", ".hidden.tiff", "Thumbs.db", "desktop.ini"):
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    for name in (".loraforge-history", "__MACOSX"):
+        (folder / name).mkdir()
+        (folder / name / "._a.png").touch()
+    assert set(codes(folder)) == {"few-pictures"}
 
 
 def test_nested_and_linked_pictures(tmp_path):
