@@ -1,7 +1,7 @@
 """Which of the fast parts pay for a run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loraforge.config.job import Job
 from loraforge.dataset.buckets import Size, bucket_for
@@ -26,7 +26,12 @@ class FastPlan:
     """
 
     parts: tuple[str, ...] = ()
-    left_out: Mapping[str, str] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def as_text(self) -> str:
+        """Return one line for people."""
+        without = "; ".join(f"without {part}: {why}" for part, why in self.left_out.items() if part != "all")
+        return "; ".join(filter(None, [", ".join(self.parts) or f"none: {self.left_out.get('all', '')}", without]))
 
 
 def token_counts(sizes: Sequence[Size], job: Job) -> set[int]:

@@ -12,12 +12,13 @@ from loraforge.cli.start import carry_out, ready_to_start
 from loraforge.engine.locate import engine_findings
 from loraforge.errors import ConfigError
 from loraforge.machine.gpu import gpus
+from loraforge.report.provenance import origins_of
 from loraforge.run.detach import send_off
 from loraforge.run.folder import RunFolder, latest, new_folder
 from loraforge.run.heal import CONSENTS
 from loraforge.run.lock import owned
 from loraforge.run.plan import RunPlan, build_plan, command_line
-from loraforge.run.quicken import quickened
+from loraforge.run.quicken import fast_plan, quickened
 from loraforge.run.record import Record, read, write
 from loraforge.run.resume import newest_state, not_restored, ready_again, refuse_changes, refuse_rank, weights_of
 from loraforge.run.settle import settle
@@ -87,7 +88,8 @@ def _detached(plan: RunPlan, options: list[str]) -> int:
 def _fresh(settings: Settings) -> RunPlan:
     job = settings.job
     ready = settle(job, vram_gib=vram_gib(), environ=os.environ)
-    return build_plan(ready, new_folder(job.output.dir, job.output.name, datetime.now().astimezone()))
+    folder = new_folder(job.output.dir, job.output.name, datetime.now().astimezone())
+    return build_plan(ready, folder, origins=origins_of(settings, ready.job))
 
 
 def _resumed(target: Path | None, settings: Settings) -> RunPlan:
@@ -121,5 +123,6 @@ def _opening(plan: RunPlan) -> str:
     return (
         f"{job.output.name}: {len(plan.ready.set_)} pictures, {plan.steps} steps, rank {job.network.rank}, "
         f"{job.optimizer.learning_rate:g}, memory profile {job.memory.profile}, engine {job.engine.kind}\n"
+        f"speed-up: {fast_plan(plan).as_text()}\n"
         f"run folder: {plan.folder.path}{going_on}"
     )

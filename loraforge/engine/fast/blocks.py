@@ -38,7 +38,11 @@ def compile_blocks(context: Context) -> None:
     # A backward pass that can't be compiled must show in the forward pass, from where there is a way back.
     if hasattr(functorch, "force_non_lazy_backward_lowering"):
         functorch.force_non_lazy_backward_lowering = True
-    torch._inductor.config.fallback_random = True  # dropout draws what eager would draw
+    inductor = torch._inductor.config
+    inductor.fallback_random = True  # dropout draws what eager would draw
+    # Fused kernels keep float32 between operations where eager rounds to bf16; rounding as eager does keeps its losses.
+    if hasattr(inductor, "emulate_precision_casts"):
+        inductor.emulate_precision_casts = True
     flux_models.DoubleStreamBlock._forward = _compiled(double, context)
     flux_models.SingleStreamBlock._forward = _compiled(single, context)
 
