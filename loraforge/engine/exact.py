@@ -3,7 +3,7 @@
 The engine restores its random numbers first and shuffles the data with them afterwards, so that a resumed run sees
 other pictures and other noise. Here what belongs to the state takes effect when the first step begins that is not
 skipped; until then the process draws what a fresh run draws. A run that is not resumed computes what plain sd-scripts
-computes.
+computes from the same latents.
 
 It holds while the whole run is one epoch, which is how loraforge renders it.
 """

@@ -12,6 +12,7 @@ import os
 import runpy
 import sys
 import tomllib
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -127,23 +128,25 @@ def shrink_text_encoders(launch: Launch) -> None:
 
 
 def keep_random_state_while_caching(launch: Launch) -> None:
-    """Start training from the same random state whether or not the caches are warm.
+    """Make a picture's latents depend on the picture alone, and training on nothing that caching drew.
 
-    Encoding a picture draws random numbers, so a run and its repetition, which finds the latents cached, would begin
-    with different LoRAs and noise. As it is, both begin as plain sd-scripts does with warm caches.
+    Encoding draws random numbers. Latents that are encoded again, because a run was killed on the way or a cache was
+    damaged, would be others than before; and a run whose caches are warm would begin with another LoRA and noise.
     """
     if "pretrained_model_name_or_path" not in launch.options:
         return
     import torch
-    from library import train_util
+    from library import strategy_flux
 
-    cache: Callable[..., None] = train_util.DatasetGroup.new_cache_latents
+    cache: Callable[..., None] = strategy_flux.FluxLatentsCachingStrategy.cache_batch_latents
 
-    def caching(group: Any, *arguments: Any, **named: Any) -> None:
+    def caching(strategy: Any, vae: Any, image_infos: list[Any], *arguments: Any, **named: Any) -> None:
+        names = "/".join(Path(info.absolute_path).stem for info in image_infos)  # made from their content
         with torch.random.fork_rng(range(torch.cuda.device_count())):
-            cache(group, *arguments, **named)
+            torch.manual_seed(zlib.crc32(names.encode()))
+            cache(strategy, vae, image_infos, *arguments, **named)
 
-    train_util.DatasetGroup.new_cache_latents = caching
+    strategy_flux.FluxLatentsCachingStrategy.cache_batch_latents = caching
 
 
 def resume_exactly(launch: Launch) -> None:
