@@ -41,6 +41,10 @@ class Noun:
         word = self.last.rpartition("_")[2]
         return singular(word) in w.PLACES or word in w.PLACES
 
+    def is_worn(self) -> bool:
+        """Tell whether one could wear it."""
+        return singular(self.last) in w.CLOTHES or self.last in w.CLOTHES
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -58,8 +62,9 @@ class Place:
         return f"{self.preposition} {self.noun.last.replace('_', ' ')}"
 
     def listed(self) -> str:
-        """The head word after a comma, which saves a word."""
-        return f", {self.noun.last.replace('_', ' ')}"
+        """After a comma, which saves a word; only a known place is told by its head word alone."""
+        word = self.noun.last if self.noun.is_place() else " ".join(self.noun.nouns)
+        return f", {word.replace('_', ' ')}"
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from loraforge.captioning.clause import Clause, Noun, Place, singular
 _TOKEN = re.compile(r"[^\W_][\w'’\-]*|[,;.]")
 _REWRITES = [(re.compile(rf"\b{re.escape(phrase)}\b"), word) for phrase, word in w.REWRITES]
 _NOISE = re.compile(r"(?<![\w-])(?:" + "|".join(sorted(map(re.escape, w.NOISE), key=len, reverse=True)) + r")(?![\w-])")
-_COMPOUNDS = [(re.compile(rf"\b{re.escape(phrase)}\b"), phrase.replace(" ", "_")) for phrase in w.COMPOUNDS]
+_COMPOUNDS = [(re.compile(rf"\b{phrase}(?=s?\b)"), phrase.replace(" ", "_")) for phrase in w.COMPOUNDS]
 _FUNCTION_WORDS = w.DETERMINERS | w.PREPOSITIONS | w.CONNECTORS | {"of", "with", "&", "as"}
 _MOST_NOUNS = 3
 # After these verbs "at" leads to what is seen, not to where it happens.
@@ -50,7 +50,9 @@ def _is_adjective(word: str) -> bool:
     return word.endswith(w.ADJECTIVE_ENDINGS) and word not in w.NOT_ADJECTIVES and singular(word) not in w.PLACES
 
 
-def _is_verb(word: str) -> bool:
+def _is_verb(word: str, following: str = "") -> bool:
+    if word in w.ALSO_VERBS and following in w.ARTICLES:  # "building a castle"
+        return True
     if word in w.POSTURES or word in w.INCIDENTAL or word in w.DEEDS:
         return True
     return word.endswith("ing") and word not in w.ING_NOUNS and "_" not in word
@@ -63,6 +65,8 @@ class _Reader:
         self.tokens = tokens
         self.at = 0
         self.clause = Clause()
+        self.one = False  # the phrase is about one thing, which "stands" and does not "stand"
+        self.company = False  # the latest companion came when the place was known
 
     def peek(self, ahead: int = 0) -> str:
         return self.tokens[self.at + ahead] if self.at + ahead < len(self.tokens) else ""
@@ -79,7 +83,7 @@ class _Reader:
 
     def partners(self) -> None:
         """Read "and a woman", directly behind the subject or behind what he wears."""
-        while self.peek() in {"and", "&"} and not _is_verb(self.peek(1)):
+        while self.peek() in {"and", "&"} and not _is_verb(self.peek(1), self.peek(2)):
             self.at += 1
             partner = self.noun()
             if partner is None:
@@ -93,7 +97,7 @@ class _Reader:
             self.companion()
         elif word in w.PREPOSITIONS or word == "of":
             self.place(word)
-        elif _is_verb(word):
+        elif _is_verb(word, self.peek()):
             self.verb(word)
         elif word in {",", ";"} and not _is_verb(self.peek()) and (noun := self.noun()) is not None:
             self.clause.tags.append(noun)
@@ -103,6 +107,7 @@ class _Reader:
         if noun is None:
             return
         self.clause.companions.append(Place("with", noun))
+        self.company = bool(self.clause.places)
         self.clause.scenery.append(noun)
         while self.peek() == "and" and not _is_verb(self.peek(1)):
             self.at += 1
@@ -117,7 +122,7 @@ class _Reader:
             return
         if noun.last in w.BODY:
             return
-        if noun.last in w.CLOTHES:
+        if noun.is_worn():
             self.clause.looks.append(Place(preposition, noun))
             if self.peek() == "and" and _names_person(self.tokens[self.at + 1 : self.at + 4]):
                 self.partners()
@@ -130,18 +135,23 @@ class _Reader:
         self.clause.places.append(Place(preposition, noun))
 
     def places_companion(self, preposition: str, noun: Noun) -> bool:
-        """Tell whether a place belongs to what "with" brought: "a river with boats on the shore" places the boats."""
-        clause = self.clause
-        if not clause.companions or noun.last in w.TIMES:
+        """Tell whether a place belongs to what "with" brought: "a river with boats on the shore" places the boats.
+
+        So does any place that comes when the subject has one: "a witch over a hut with a moon in the sky".
+        """
+        if not self.clause.companions or noun.last in w.TIMES:
             return False
-        scene = clause.subject is not None and clause.subject.is_place() and not clause.verbs
-        return scene or preposition == "among"
+        return (self.is_scene() and not self.clause.verbs) or self.company or preposition == "among"
+
+    def is_scene(self) -> bool:
+        """Tell whether it is a place with something in it, which then is what acts: "a kitchen with chefs cooking"."""
+        return bool(self.clause.companions) and self.clause.subject is not None and self.clause.subject.is_place()
 
     def verb(self, word: str) -> None:
         if (doing := w.INCIDENTAL.get(word, word if word in _AIMING else None)) is not None:
-            if doing in _AIMING and self.peek() == "at":
+            if doing in _AIMING and (way := self.peek()) in {"at", "through"}:
                 self.at += 1
-                doing += " at"
+                doing += f" {way}"
             if (noun := self.noun()) is not None:
                 self.clause.incidentals.append(Place(doing, noun))
                 if doing.endswith(" at"):  # where the bird is does not say where the cat is
@@ -156,12 +166,13 @@ class _Reader:
         noun = self.noun()
         if noun is None:
             self.clause.verbs.append(doing)
-        elif self.clause.action is None and noun.last not in w.BODY:
+        elif self.clause.action is None and noun.last not in w.BODY and not self.is_scene():
             self.clause.action = Place(doing, noun)
 
     def noun(self) -> Noun | None:
         """Read determiners, count, adjectives, nouns and an "of" behind them; None when no noun stands here."""
         start, count, trailing = self.at, "", ""
+        self.one = self.peek() in {"a", "an"}
         adjectives: list[str] = []
         nouns: list[str] = []
         while (word := self.peek()) and not self._stops(word, adjectives, nouns):
@@ -196,7 +207,9 @@ class _Reader:
             return True
         if _is_adjective(word):  # "mouth open" ends the phrase, "boat parked" ended it already
             return bool(nouns) and not self._ends(following)
-        return _is_verb(word) and not self._describes(nouns, following)
+        if nouns and self.one and word in w.PLAIN_POSTURES:  # "a fruit stand"
+            return False
+        return _is_verb(word, following) and not self._describes(nouns, following)
 
     @staticmethod
     def _is_filler(word: str) -> bool:

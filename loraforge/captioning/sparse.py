@@ -47,9 +47,10 @@ def _shortening(clause: Clause) -> Iterator[str]:
     for what in (whole, [subject]):
         full = " and ".join(noun.text() for noun in what)
         heads = " and ".join(noun.head() for noun in what)
+        # "still life of a jug and lemons": the lemons are lost before "of a jug" is; a silhouette is nothing by itself.
+        kept = subject.of and (len(what) > 1 or subject.last in w.HOLLOW)
         for deed in (action.text(), action.head(), "") if action else ("",):
-            # "still life of a jug and lemons": the lemons are lost before "of a jug" is.
-            for subject_text in dict.fromkeys((full,) if subject.of and len(what) > 1 else (full, heads)):
+            for subject_text in dict.fromkeys((full,) if kept else (full, heads)):
                 for where in (place.text(), place.head(), place.listed()) if place else ("",):
                     # Both halves or, further down, neither: a caption that lost its setting is the last resort.
                     yield _joined(subject_text, deed, where)
@@ -91,6 +92,6 @@ def setting(clause: Clause) -> Place | None:
     tags = [noun for noun in clause.tags if noun.is_place()]
     if tags:
         return Place(",", tags[0])
-    if placing:
-        return placing[0]
+    if placing:  # what is beside it is company before it is a setting: "cat by dog on couch"
+        return next((place for place in placing if place.preposition not in w.BESIDE), placing[0])
     return clause.places[0] if clause.places else None

@@ -2,6 +2,8 @@
 
 import re
 
+from loraforge.captioning import words as w
+
 # Single words and phrases, lower case; whole words only.
 STYLE_WORDS: frozenset[str] = frozenset({
     "style", "styles", "stylized", "stylised", "stylistic", "aesthetic",
@@ -69,6 +71,15 @@ _IN_STYLE = re.compile(
 )
 _BY_ARTIST = re.compile(rf",?\s*\b(?:a|an|the)?\s*{_MODIFIERS}{_MEDIUM}\s+by\s+[^,.;]+", re.IGNORECASE)
 
+_ON_PAPER = re.compile(
+    r"(?:^|,)\s*(?:[\w-]+\s+){0,2}?(?:oils?|acrylics?|inks?|pencils?|charcoal|chalk|pastels?|crayons?|graphite|tempera|"
+    r"watercolou?rs?|gouache)\s+on\s+(?:[\w-]+\s+)?(?:canvas|paper|board|panel|wood|linen|parchment)\b",
+    re.IGNORECASE,
+)
+_MADE = re.compile(rf"\b(?:{_MEDIUM}|portraits?|oil|canvas)\b", re.IGNORECASE)
+_BY = re.compile(rf"(?P<before>[\w'’-]*)(?P<comma>,?)\s+by\s+(?P<who>[^,.;]+?){_NAME_END}", re.IGNORECASE)
+_ARTISTS = frozenset({"artist", "painter", "illustrator", "photographer"})
+
 
 def _any_of(words: frozenset[str]) -> re.Pattern[str]:
     # The longest first, so that "oil painting" goes as one.
@@ -99,9 +110,20 @@ def without_style(caption: str) -> str:
     text = _STYLE_OF.sub("", text)
     text = _IN_STYLE.sub("", text)
     text = _BY_ARTIST.sub("", text)
+    if _MADE.search(text):
+        text = _ON_PAPER.sub("", text)
+        text = _BY.sub(_without_artist, text)
     text = _without_lead(text)
     text = _NAMED.sub("", text)
     return _mended(text, pairs)
+
+
+def _without_artist(match: re.Match[str]) -> str:
+    """Drop "by Hokusai" and "by a famous painter"; "by the sea", "by moonlight" and "standing by trees" stay."""
+    before, who = match["before"], match["who"].lower().split()
+    place = any(word in w.PLACES | w.TIMES or word.endswith("light") for word in who)
+    named = who[0] not in w.DETERMINERS | w.NUMBERS and not place and not before.endswith("ing")
+    return before if named or _ARTISTS.intersection(who) else match.group()
 
 
 def _without_lead(text: str) -> str:

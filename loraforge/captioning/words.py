@@ -9,6 +9,7 @@ DETERMINERS = _words(
     "a an the this that these those his her its their our your my some several many various few each every all another"
     " any very quite really extremely numerous multiple lots countless"
 )
+ARTICLES = _words("a an the his her their its")
 NUMBERS = _words("two three four five six seven eight nine ten")
 CONNECTORS = _words(
     "that which who whose is are was were be being been where while as it its they he she them there what"
@@ -21,6 +22,8 @@ QUANTITIES = _words(
     " variety cluster clusters handful dozen dozens swarm pack pieces piece array school bouquet"
     " kind kinds type types sort sorts"
 )
+# Of these the thing they are of is told as long as anything is: "silhouette of man".
+HOLLOW = _words("silhouette silhouettes statue statues portrait portraits bust sculpture head face")
 # "A view of the city" is the city; "the side of the road" is the road.
 VIEWS = _words(
     "view views scene shot close-up closeup image picture look depiction representation example front back side sides"
@@ -44,6 +47,7 @@ ADJECTIVES = _words(
     " wild domestic tropical exotic rural urban suburban coastal distant nearby remote winding"
     " futuristic magical mystical mythical fantasy surreal dreamy whimsical majestic grand noble royal regal"
     " simple plain ornate intricate delicate fragile strong powerful brave fierce gentle playful sleepy tired serious"
+    " worn torn broken hidden fallen sunken woven forgotten burnt lit"
     " bustling sparkling smiling glowing floating sleeping growling towering winding rolling crashing"
     # quality: said of a picture rather than of what it shows
     " beautiful gorgeous stunning amazing wonderful charming dramatic striking breathtaking picturesque scenic"
@@ -81,6 +85,7 @@ ING_NOUNS = _words(
     " lightning duckling earring pudding clearing awning viking sibling being opening wingspan skiing"
     " parking shopping boxing ferrying dwelling fishing sling herring"
 )
+ALSO_VERBS = _words("building opening clearing parking boxing ferrying")
 # Verbs that only say how someone is placed.
 POSTURES = _words(
     "standing stands stand sitting sits sit seated lying lies lie laying lays resting rests posing poses leaning leans"
@@ -91,6 +96,8 @@ POSTURES = _words(
     " emerging emerges leading leads sprawling setting sets traveling travelling travels grazing graze meditating"
     " meditates swirling rests dominates parked docked nestled jumping jumps climbing climbs driving-by"
 )
+# Forms that one thing alone does not take: "a fruit stand" is no fruit that stands.
+PLAIN_POSTURES = _words("stand run walk fly flow crash shine glow rise rest grow gather")
 # Verbs that only say what someone wears, holds or sees: used when nothing else is known.
 INCIDENTAL = {
     "wearing": "wearing", "wears": "wearing", "wear": "wearing",
@@ -123,6 +130,8 @@ ON_PLACES = _words(
     "street streets road roads bridge path trail track tracks railroad highway stage roof beach hill hillside mountain"
     " lake river water sea floor field-path sidewalk runway stairs steps staircase ice boardwalk pier lawn alley-way"
 )
+
+BESIDE = _words("by near beside behind among against between")
 
 # Where things are. Only the head noun, singular or plural, is looked up.
 PLACES = _words(
@@ -160,16 +169,18 @@ PEOPLE = _words(
 # Words that belong together although one of them would be dropped alone.
 COMPOUNDS = (
     "hot air balloon", "living room", "dining room", "still life", "polar bear", "hot dog", "high heels", "black hole",
-    "orange tree", "gold fish", "black sheep", "grand piano", "paper boat", "paper plane", "straw hat", "stone circle",
-    "ice cream", "swimming pool", "sewing machine", "washing machine", "rocking chair", "sleeping bag", "train tracks",
-    "brick house", "glass house", "rolling hills", "parking lot", "sailing ship", "fishing boat", "rocking horse",
+    "orange tree", "gold fish", "black sheep", "grand piano", "town square", "paper boat", "paper plane", "straw hat",
+    "stone circle", "ice cream", "swimming pool", "sewing machine", "washing machine", "rocking chair", "sleeping bag",
+    "train tracks", "brick house", "glass house", "rolling hills", "parking lot", "sailing ship", "fishing boat",
+    "rocking horse",
 )  # fmt: skip
 
 # Said by taggers about the picture as a whole, and BLIP's invented "arafed".
 NOISE = (
     "no humans", "solo focus", "solo", "scenery", "outdoors", "indoors", "looking at viewer", "simple background",
     "white background", "black background", "arafed", "arafe", "araffe", "in the background", "in the foreground",
-    "in the distance", "on it", "on them", "in it", "through it", "around it", "behind it", "of it", "on top",
+    "in the distance", "at the camera", "into the camera", "for the camera", "for a picture", "for a photo", "on it",
+    "on them", "in it", "through it", "around it", "behind it", "of it", "on top",
 )  # fmt: skip
 
 # Longer phrases that come down to one preposition.
@@ -181,6 +192,10 @@ REWRITES = (
     ("dressed as", "as"), ("clad in", "wearing"), ("made out of", "of"), ("made of", "of"), ("made from", "of"),
     ("close up of", "view of"), ("overlooking", "above"), ("featuring", "with"), ("containing", "with"),
     ("along with", "with"), ("together with", "with"), ("accompanied by", "with"), ("adorned with", "with"),
-    ("decorated with", "with"), ("set against", "against"), ("set in", "in"), ("amidst", "among"), ("amongst", "among"),
-    ("amid", "among"), ("atop", "on"), ("upon", "on"), ("underneath", "under"), ("alongside", "by"), ("within", "in"),
+    ("decorated with", "with"), ("reflected in", "by"), ("reflected on", "by"), ("reflecting in", "by"),
+    ("set against", "against"), ("set in", "in"), ("set for", "for"), ("set with", "with"), ("hanging from", "on"),
+    ("at the bottom of", "in"), ("on the bottom of", "in"), ("at the edge of", "by"), ("on the edge of", "by"),
+    ("at the foot of", "by"), ("at the base of", "by"), ("at the top of", "on"), ("amidst", "among"),
+    ("amongst", "among"), ("amid", "among"), ("atop", "on"), ("upon", "on"), ("underneath", "under"),
+    ("alongside", "by"), ("within", "in"),
 )  # fmt: skip
