@@ -2,9 +2,10 @@
 
 usage: python benchmarks/measure.py ENGINE_DIR WEIGHTS_DIR OUT.jsonl [--cases NAME...] [--seconds N]
 
-WEIGHTS_DIR holds flux1-dev, ae, clip_l and t5xxl .safetensors of full size; their values do not matter. OUT gets one
-JSON line a case: what `check --json` predicts, what `check --measure --json` then measures, and what it said. An 80 GB
-GPU is assumed; the standard cases take about five minutes there. No case begins that could not end within --seconds.
+WEIGHTS_DIR holds four full-size files as full_size.py makes them (flux1-dev and ae are taken for transformer and
+autoencoder too); their values do not matter. OUT gets one JSON line a case: what `check --json` predicts, what
+`check --measure --json` then measures, and what it said. An 80 GB GPU is assumed; the standard cases take about five
+minutes there. No case begins that could not end within --seconds.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-_NAMES = {"transformer": "flux1-dev", "autoencoder": "ae", "clip_l": "clip_l", "t5xxl": "t5xxl"}
+_NAMES = {"transformer": "flux1-dev", "autoencoder": "ae", "clip_l": "clip_l", "t5xxl": "t5xxl"}  # as downloaded
 # Holds the GPU memory that is free but for the given GiB, says so, and keeps it until its input closes.
 _HOLD = """
 import sys, torch
@@ -108,9 +109,7 @@ def set_scene(engine: Path, weights: Path, folder: Path, *, tiny: bool) -> Scene
 
     made = make_tiny_flux(folder / "tiny")
     draw_art_set(folder / "art", count=20, size=192 if tiny else 1024)
-    files = {role: weights / f"{name}.safetensors" for role, name in _NAMES.items()}
-    if tiny:
-        files = {role: getattr(made, role) for role in _NAMES}
+    files = {role: getattr(made, role) if tiny else _file(weights, role) for role in _NAMES}
     settings = {
         **{f"model.{role}": path for role, path in files.items()},
         "model.tokenizers": made.tokenizers,
@@ -125,6 +124,11 @@ def set_scene(engine: Path, weights: Path, folder: Path, *, tiny: bool) -> Scene
     environ = {**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "200"}
     # A cache of its own: what an earlier run has compiled would make the first start look better than it is.
     return Scene((*arguments, *sets), folder, environ | {"XDG_CACHE_HOME": str(folder / "cache")})
+
+
+def _file(folder: Path, role: str) -> Path:
+    given = folder / f"{_NAMES[role]}.safetensors"
+    return given if given.exists() else folder / f"{role}.safetensors"
 
 
 @contextmanager

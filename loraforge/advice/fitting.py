@@ -10,6 +10,7 @@ from loraforge.advice.memory import CONTEXT_GIB, MemoryEstimate, Phase, predict_
 from loraforge.config.definite import definite, opened
 from loraforge.config.job import Job
 from loraforge.config.memory import Memory
+from loraforge.config.profiles import profile_for
 from loraforge.dataset.buckets import Size
 
 # Predictions lie within 3 % of what was measured; what is left over beyond that is enough.
@@ -29,10 +30,11 @@ Change = dict[str, Any]
 
 
 def decided(job: Job, pictures: int, vram_gib: float | None) -> Job:
-    """Return the job with its steps counted and its memory settings decided.
+    """Return the job with its steps counted, its memory settings decided, and samples that fit.
 
     Profile `auto` takes the fastest settings whose predicted peak the card holds, with pictures of the full training
-    area; what the user set stays. A named profile, or no card, takes the profile's own.
+    area; what the user set stays. A named profile, or no card, takes the profile's own. Samples whose size was left
+    open are drawn smaller where the card asks for it.
 
     Args:
         job: validated settings.
@@ -41,7 +43,7 @@ def decided(job: Job, pictures: int, vram_gib: float | None) -> Job:
     """
     settled = definite(job, pictures, vram_gib)
     if job.memory.profile != "auto" or vram_gib is None:
-        return settled
+        return _samples_fitted(settled, profile_for(settled.memory.profile, None).vram_gib)
     rungs = [_with_memory(settled, rung) for rung in _rungs(opened(job), swaps=job.engine.kind == "kohya")]
     size = training_size(job)
     chosen = rungs[-1]
@@ -50,7 +52,17 @@ def decided(job: Job, pictures: int, vram_gib: float | None) -> Job:
         if holding := [rung for rung in rungs if _holds(predict_memory(rung, size), vram_gib, phases)]:
             chosen = holding[0]
             break
-    return chosen.model_copy(update={"memory": chosen.memory.model_copy(update={"profile": settled.memory.profile})})
+    return _samples_fitted(with_change(chosen, {"memory.profile": settled.memory.profile}), vram_gib)
+
+
+def _samples_fitted(job: Job, vram_gib: float) -> Job:
+    """Return the job with samples as large as the card holds beside it, if nobody has set their size."""
+    if job.sampling.prompts and not job.sampling.model_fields_set & {"width", "height"}:
+        for side in (job.sampling.width, *_SAMPLE_SIDES):
+            smaller = with_change(job, {"sampling.width": side, "sampling.height": side})
+            if _holds(predict_memory(smaller, training_size(job)), vram_gib, frozenset({"sampling"})):
+                return smaller if side < job.sampling.width else job
+    return job
 
 
 def training_size(job: Job) -> Size:

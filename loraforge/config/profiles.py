@@ -1,8 +1,9 @@
 """Memory profiles: which trades fit which card.
 
 The values are those that the predictor (`advice.fitting`) finds for the presets at 1024 with their samples: a sample of
-1024 x 1024 needs more than a step once blocks are swapped. On 8 GB training fits, such samples do not; 8 and 10 GB need
-T5's file in 8 bits. Profile `auto` asks the predictor about the job itself; here it only takes the name of a size.
+1024 x 1024 needs more than a step once blocks are swapped. On 8 GB samples are drawn smaller unless their size is set;
+8 and 10 GB need T5's file in 8 bits. Profile `auto` asks the predictor about the job itself; here it only takes the
+name of a size.
 """
 
 from dataclasses import dataclass

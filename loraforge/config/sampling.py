@@ -30,10 +30,10 @@ class Sampling(Section):
     """Draw them before the first step too, as the base model's answer to compare with."""
 
     width: SampleSide = 1024
-    """Width in pixels, a multiple of 16."""
+    """Width in pixels, a multiple of 16; left open, smaller where the card asks for it."""
 
     height: SampleSide = 1024
-    """Height in pixels, a multiple of 16."""
+    """Height in pixels, a multiple of 16; likewise."""
 
     steps: Annotated[int, Field(ge=1, le=200)] = 20
     """Denoising steps a sample."""

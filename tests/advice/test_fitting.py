@@ -6,8 +6,6 @@ from loraforge.advice.cards import typical_card
 from loraforge.advice.fitting import as_set, cheapest_change, decided, fits, training_size, with_change
 from loraforge.advice.memory import predict_memory
 from loraforge.config.job import Job
-from loraforge.config.profiles import PROFILES
-from loraforge.settings import load
 
 PROMPTS = {"sampling": {"prompts": ["a cat"]}}
 
@@ -70,19 +68,14 @@ def test_named_profiles_and_no_card_take_the_profiles_values():
     assert settings(None) == (True, True, None)
 
 
-@pytest.mark.parametrize("profile", PROFILES[1:], ids=lambda profile: profile.name)
-@pytest.mark.parametrize("preset", ["style", "subject", "concept"])
-def test_named_profiles_fit_the_card_they_are_named_for(preset, profile, tmp_path):
-    """With the presets' own samples; up to 10 GB with T5 in 8 bits."""
-    job = load(None, preset=preset, flags={}, cwd=tmp_path).job
-    job = with_change(job, {"memory.profile": profile.name})
-    assert fits(estimate(decided(job, 20, None), t5_fp8=profile.vram_gib <= 10), profile.vram_gib)
-
-
-def test_the_smallest_profile_trains_on_8_gb():
-    """Its samples must be smaller than 1024, or not drawn."""
-    job = decided(Job.model_validate({"memory": {"profile": "8gb"}}), 20, None)
-    assert fits(estimate(job, t5_fp8=True), 8)
+def test_samples_shrink_to_the_card_unless_their_size_is_set():
+    """8 GB hold no sample of 1024 beside the model; what the user asks for stays."""
+    sampling = decided(Job.model_validate({**PROMPTS, "memory": {"profile": "8gb"}}), 20, None).sampling
+    assert sampling.width == sampling.height == 768
+    assert decided(Job.model_validate(PROMPTS), 20, 8).sampling == sampling
+    asked = {"sampling": {**PROMPTS["sampling"], "width": 1024}}
+    assert decided(Job.model_validate(asked), 20, 8).sampling.width == 1024
+    assert decided(Job.model_validate(PROMPTS), 20, 10).sampling.width == 1024
 
 
 def test_the_embedded_engine_never_swaps():
@@ -106,8 +99,8 @@ def test_the_cheapest_change_fits_and_changes_no_more_than_needed(vram, sections
 
 
 def test_samples_shrink_before_training_does():
-    """On 8 GB, T5 in 8 bits, the samples are what is too large."""
-    job = decided(Job.model_validate(PROMPTS), 20, 8)
+    """On 8 GB, T5 in 8 bits, the samples are what is too large, if their size is set."""
+    job = decided(Job.model_validate({"sampling": {"prompts": ["a cat"], "width": 1024}}), 20, 8)
     change = cheapest_change(job, (1024, 1024), typical_card(8), 8, t5_fp8=True)
     assert change["sampling.width"] < 1024
     assert "dataset.resolution" not in change

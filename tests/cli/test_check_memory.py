@@ -5,7 +5,13 @@ import json
 import pytest
 from make_sets import TRIGGER, make_set
 
+from loraforge.advice.facts import DatasetFacts
 from loraforge.cli import run
+from loraforge.config.profiles import PROFILES
+from loraforge.engine.locate import PINNED_COMMIT
+from loraforge.machine.gpu import Gpu
+from loraforge.machine.host import Host
+from loraforge.presets import names
 
 
 @pytest.fixture
@@ -72,3 +78,56 @@ def test_table_is_printed_on_stdout(argv, capsys):
 def test_measuring_waits_until_the_machine_is_ready(argv, capsys):
     """Without weights and engine nothing is started; the findings say what is missing."""
     assert "measurement" not in document([*argv, "--measure"], capsys)
+
+
+# What tells full-size files from tiny ones.
+_FULL = {
+    "flux1-dev.safetensors": {"img_in.weight": (3072, 64)},
+    "clip_l.safetensors": {"text_model.embeddings.token_embedding.weight": (100, 768)},
+    "t5xxl_fp16.safetensors": {"shared.weight": (100, 4096)},
+    "ae.safetensors": {"encoder.conv_in.weight": (128, 3, 3, 3)},
+}
+
+
+@pytest.fixture
+def sound(tmp_path, monkeypatch, layouts, write_weights):
+    """Return `sound(profile)`: a machine with its card, engine and weights, and twenty sound pictures."""
+    engine = tmp_path / "engine"
+    (engine / ".git").mkdir(parents=True)
+    (engine / ".git" / "HEAD").write_text(PINNED_COMMIT)
+    (engine / "flux_train_network.py").touch()
+    monkeypatch.setenv("LORAFORGE_ENGINE", str(engine))
+    monkeypatch.chdir(tmp_path)
+
+    def machine(profile):
+        card = Gpu(0, "Some Card", profile.vram_gib, profile.vram_gib, "570.1", (12, 8), (8, 9))
+        monkeypatch.setattr("loraforge.advice.check.gpus", lambda: [card])
+        monkeypatch.setattr("loraforge.advice.check.host", lambda: Host(64.0, 60.0, 8.0))
+        monkeypatch.setattr("loraforge.advice.check.free_gib", lambda _: 200.0)
+        for name, shapes in _FULL.items():
+            # Up to 10 GB the profiles ask for T5's file in 8 bits.
+            kind = "F8_E4M3" if name.startswith("t5") and profile.vram_gib <= 10 else "BF16"
+            write_weights(tmp_path / "models" / name, layouts[name] | shapes, kind)
+        monkeypatch.setattr(
+            "loraforge.advice.check._pictures",
+            lambda job: (DatasetFacts.of([(1024, 1024)] * 20, ["zxqv, a house"] * 20, job.dataset), []),
+        )
+        files = {"transformer": "flux1-dev", "clip_l": "clip_l", "t5xxl": "t5xxl_fp16", "autoencoder": "ae"}
+        sets = [f"model.{role}={tmp_path}/models/{name}.safetensors" for role, name in files.items()]
+        return [part for setting in [*sets, "dataset.trigger=zxqv"] for part in ("--set", setting)]
+
+    return machine
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_every_preset_passes_at_every_profile(profile, sound, capsys):
+    """`check --strict` on the card that the profile is named for."""
+    flags = sound(profile)
+    for preset in names():
+        code = run(
+            ["check", "--strict", "--json", "--preset", preset, "--set", f"memory.profile={profile.name}", *flags]
+        )
+        said = json.loads(capsys.readouterr().out)
+        faults = [finding for finding in said["findings"] if finding["severity"] != "info"]
+        assert (code, faults, said["profile"]) == (0, [], profile.name)
+        assert said["memory"]["reserved_gib"] < profile.vram_gib
