@@ -58,8 +58,9 @@ def table(folder: Path) -> str:
         lines.append(f"| arithmetic alone, at {rate:.0f} TFLOP/s | {least:.3f} | {least / plain:.2f} | | |")
     lines += ["", *_head("", "steps", "largest difference of a loss", "mean", "of what was learnt")]
     for row in rows:
-        if "learnt_off" in row:
-            off = f"{row['loss_off_max']:.3%} | {row['loss_off_mean']:.3%} | {row['learnt_off']:.2%}"
+        if "loss_off_max" in row:
+            learnt = f"{row['learnt_off']:.2%}" if "learnt_off" in row else ""
+            off = f"{row['loss_off_max']:.3%} | {row['loss_off_mean']:.3%} | {learnt}"
             lines.append(f"| {row['row']}, against {ROWS[row['row']].against} | {len(row['losses'])} | {off} |")
     lines += ["", *_head("`loraforge train`", "steps", "first step after", "whole job")]
     for job in found.get("jobs", ()):

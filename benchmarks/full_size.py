@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+NAMES = {"transformer": "flux1-dev", "autoencoder": "ae", "clip_l": "clip_l", "t5xxl": "t5xxl"}
+
 
 def write_weights(engine: Path, folder: Path) -> dict[str, Path]:
     """Write the four files and return them by the names of loraforge's settings; those that exist are kept."""
@@ -25,7 +27,7 @@ def write_weights(engine: Path, folder: Path) -> dict[str, Path]:
         # With no tensors the loaders return the architecture on the meta device.
         makers[name] = lambda load=load: load(None, None, "cpu", state_dict={})
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.safetensors" for name in makers}
+    paths = {name: folder / f"{NAMES[name]}.safetensors" for name in makers}
     for name, make in makers.items():
         if not paths[name].exists():
             with torch.device("meta"):
