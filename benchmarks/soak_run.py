@@ -191,7 +191,10 @@ def start(home: Path, folder: RunFolder | None, fault: Fault | None, until: floa
     command = [sys.executable, "-m", "loraforge", *verb, *([] if folder else flags), "--json"]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     timers: list[threading.Timer] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ) as process:
+    with (
+        (home / "stderr").open("ab") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env=environ) as process,
+    ):
         timers.append(threading.Timer(max(0.0, min(PATIENCE, until - time.monotonic())), process.kill))
         timers[0].start()
         phase, passed = "starting", 0

@@ -1,9 +1,9 @@
 """What `train` and `demo` share: from a plan to a told ending."""
 
 import contextlib
+import io
 import os
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -74,10 +74,17 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
             def run(current: RunPlan, record: Record | None) -> Outcome:
                 held = (lock.descriptor,) if sys.platform != "win32" else ()
                 done = step_of(current.resume) if current.resume else 0
-                figures = Figures(recorded, current.folder.path / STEPS, first_step=done)
-                outcome = train(quickened(current), figures, stop=stop, gpu_gib=gpu_gib, before=record, holding=held)
-                figures.tick(time.monotonic())  # the last steps may be younger than the last tick
-                return outcome
+                names = {entry.stem: entry.source.name for entry in current.ready.set_}
+                figures = Figures(current.folder.path / STEPS, first_step=done, names=names)
+                return train(
+                    quickened(current),
+                    recorded,
+                    stop=stop,
+                    gpu_gib=gpu_gib,
+                    before=record,
+                    measured=figures.fresh,
+                    holding=held,
+                )
 
             healer = Healer(allowed) if heal else None
             plan, outcome = run_healed(plan, run, healer=healer, prepare=prepare, tell=tell)
@@ -147,7 +154,9 @@ def _explain(plan: RunPlan, outcome: Outcome) -> bool:
 @contextlib.contextmanager
 def _recording(plan: RunPlan, view: View, gpu_gib: Callable[[], float | None]) -> Iterator[Diarist]:
     try:
-        with plan.folder.events.open("a", encoding="utf-8") as file:
+        # Unbuffered: what did not fit on a full disk must not come back to fail once more when the file is closed.
+        raw = plan.folder.events.open("ab", buffering=0)
+        with io.TextIOWrapper(raw, encoding="utf-8", write_through=True) as file:
             yield Diarist(view, file, as_json, surroundings=surroundings(plan), gpu_gib=gpu_gib)
     finally:
         view.close()

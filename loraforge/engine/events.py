@@ -74,6 +74,7 @@ class Measured:
         seconds: since the step before, samples and saves included.
         allocated_gib: most GPU memory held by tensors so far; None without a GPU.
         reserved_gib: most GPU memory taken from the card so far; None without a GPU.
+        pictures: names of those that were learnt from; empty where the engine does not tell.
     """
 
     step: int
@@ -82,6 +83,7 @@ class Measured:
     seconds: float
     allocated_gib: float | None = None
     reserved_gib: float | None = None
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+_PICTURES = "image_keys"  # the engine's word
+
 
 def record_steps(path: Path) -> None:
     """Write a line to a file whenever the engine has recorded the loss of an optimizer step.
@@ -20,12 +22,28 @@ def record_steps(path: Path) -> None:
     """
     if int(os.environ.get("RANK", "0")) != 0:
         return
+    import train_network
     from library import train_util
 
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = _Writer(path.open("a", encoding="utf-8"), _memory)
     train_util.get_optimizer = writer.following(train_util.get_optimizer)
     train_util.LossRecorder.add = writer.listening(train_util.LossRecorder.add)
+    train_util.BaseDataset.__getitem__ = _naming(train_util.BaseDataset.__getitem__)
+    train_network.NetworkTrainer.process_batch = writer.seeing(train_network.NetworkTrainer.process_batch)
+
+
+def _naming(get_item: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    """Have a dataset name the pictures of each batch, as the engine itself does while it is debugged."""
+
+    def named(dataset: Any, index: int) -> Any:
+        example = get_item(dataset, index)
+        where = dataset.buckets_indices[index]
+        first = where.batch_index * where.bucket_batch_size
+        bucket = dataset.bucket_manager.buckets[where.bucket_index]
+        return {**example, _PICTURES: bucket[first : first + where.bucket_batch_size]}
+
+    return named
 
 
 class _Writer:
@@ -35,6 +53,8 @@ class _Writer:
         self._step, self._stepped = 0, False
         self._rate: float | None = None
         self._losses: list[float] = []
+        self._batch: list[str] = []
+        self._pictures: list[str] = []
         self._last = time.perf_counter()
 
     def following(self, get_optimizer: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,8 +79,16 @@ class _Writer:
 
         return listening
 
+    def seeing(self, process_batch: Callable[..., Any]) -> Callable[..., Any]:
+        def seeing(trainer: Any, batch: Any, *arguments: Any, **named: Any) -> Any:
+            self._batch = [Path(key).stem for key in batch.get(_PICTURES, ())]
+            return process_batch(trainer, batch, *arguments, **named)
+
+        return seeing
+
     def _take(self, loss: float) -> None:
         self._losses.append(loss)
+        self._pictures += self._batch
         if not self._stepped:
             return
         now = time.perf_counter()
@@ -69,9 +97,10 @@ class _Writer:
             "loss": sum(self._losses) / len(self._losses),
             "learning_rate": None if self._rate is None else float(self._rate),
             "seconds": now - self._last,
+            "pictures": self._pictures,
             **self._memory(),
         }
-        self._last, self._stepped, self._losses = now, False, []
+        self._last, self._stepped, self._losses, self._pictures = now, False, [], []
         self._file.write(json.dumps(seen) + "\n")
         self._file.flush()
 

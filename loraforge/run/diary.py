@@ -5,6 +5,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import IO, Protocol
 
 from loraforge import __version__
@@ -65,8 +66,9 @@ class Diarist:
         self._view.tick(now)
 
     def _write(self, entry: Mapping[str, object]) -> None:
-        self._file.write(json.dumps({**entry, "at": round(self._clock(), 3)}) + "\n")
-        self._file.flush()
+        with suppress(OSError):  # a full disk must not end a run, nor hide how it ended
+            self._file.write(json.dumps({**entry, "at": round(self._clock(), 3)}) + "\n")
+            self._file.flush()
 
 
 def surroundings(plan: RunPlan) -> dict[str, str]:

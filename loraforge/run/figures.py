@@ -1,42 +1,26 @@
 """The exact figures that the shim writes, as events."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
-from loraforge.engine.events import Event, Measured
+from loraforge.engine.events import Measured
 
 _GIB = 2**30
 
 
-class _View(Protocol):
-    def handle(self, event: Event) -> None: ...
-
-    def tick(self, now: float) -> None: ...
-
-
 class Figures:
-    """Passes events on to a view, and with each tick what has been measured since.
+    """What has been measured since it was last asked.
 
     Args:
-        view: shows the run.
         path: the file that the shim appends to; it may not exist, and what it holds already is of an earlier start.
         first_step: steps done before this start, which the shim does not count.
+        names: staged name -> name of the picture that the user knows.
     """
 
-    def __init__(self, view: _View, path: Path, *, first_step: int = 0) -> None:
-        self._view, self._path, self._first_step = view, path, first_step
+    def __init__(self, path: Path, *, first_step: int = 0, names: Mapping[str, str] | None = None) -> None:
+        self._path, self._first_step, self._names = path, first_step, names or {}
         self._read = path.stat().st_size if path.exists() else 0
-
-    def handle(self, event: Event) -> None:
-        """Take an event."""
-        self._view.handle(event)
-
-    def tick(self, now: float) -> None:
-        """Pass on what has been written since, and the time."""
-        for event in self.fresh():
-            self._view.handle(event)
-        self._view.tick(now)
 
     def fresh(self) -> list[Measured]:
         """Return the steps whose lines are complete and have not been returned before."""
@@ -59,6 +43,7 @@ class Figures:
                 seconds=seen["seconds"],
                 allocated_gib=seen["allocated"] / _GIB if "allocated" in seen else None,
                 reserved_gib=seen["reserved"] / _GIB if "reserved" in seen else None,
+                pictures=tuple(self._names.get(name, name) for name in seen.get("pictures", ())),
             )
         except (ValueError, KeyError, TypeError):  # a line that a full disk cut short
             return None

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -107,6 +107,7 @@ def supervise(
     grace_seconds: float,
     on_tick: Callable[[float], None] = lambda _now: None,
     gpu_gib: Callable[[], float | None] = lambda: None,
+    measured: Callable[[], Sequence[Event]] = tuple,
     stop: StopRequests | None = None,
     watch: Watch | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -123,6 +124,7 @@ def supervise(
         grace_seconds: time from the request to stop until the engine is killed.
         on_tick: called about twice a second with the clock's time.
         gpu_gib: memory in use on the card, polled with each tick.
+        measured: what the engine has told beside its output since it was last asked.
         stop: the requests; by default those that signals make.
         watch: says when the engine has to be ended though nobody asked.
         clock: seconds, never going back.
@@ -137,18 +139,26 @@ def supervise(
         stop.on_second = engine.kill
         stopping = _Stopping(engine, stop, grace_seconds, on_event, watch)
         on_event(PhaseStarted("starting"))
+
+        def take(events: Iterable[Event]) -> None:
+            for event in events:
+                notes.take(event)
+                stopping.take(event)
+                if not (stopping.begun and isinstance(event, Problem)):  # a traceback is what stopping looks like
+                    on_event(event)
+
         for line in engine.lines():
+            said = [] if line is None else parser.feed(line)
             if line is not None:
                 stopping.heard(clock())
-                for event in parser.feed(line):
-                    notes.take(event)
-                    stopping.take(event)
-                    if not (stopping.begun and isinstance(event, Problem)):  # a traceback is what stopping looks like
-                        on_event(event)
+            if line is None or any(isinstance(event, Step) for event in said):
+                take(measured())  # first: it tells more of the same step
+            take(said)
             stopping.look(clock(), saving=notes.saving)
             if line is None:
                 notes.memory(gpu_gib())
                 on_tick(clock())
+        take(measured())
         returncode = engine.wait()
     # A verdict that came first stays the reason, whoever asked on top of it.
     interrupted = stop.count > 0 and stopping.verdict is None

@@ -11,12 +11,13 @@ from typing import Any, Literal, Protocol
 
 from loraforge.dataset.captions import replace_bytes
 from loraforge.dataset.staging import harvest, stage
-from loraforge.engine.events import CheckpointSaved, Event, PhaseStarted, StateSaved, Step
+from loraforge.engine.events import CheckpointSaved, Event, PhaseStarted, Problem, StateSaved, Step
 from loraforge.engine.header import HeaderError
 from loraforge.engine.parser import Parser
 from loraforge.engine.schedule import learning_rate
 from loraforge.engine.shim import PART
 from loraforge.errors import MachineError
+from loraforge.run.aside import set_aside
 from loraforge.run.ends import End, end_of
 from loraforge.run.folder import STORE, RunFolder
 from loraforge.run.plan import RunPlan, environment
@@ -100,6 +101,7 @@ def train(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     before: Record | None = None,
     limits: Limits | None = None,
+    measured: Callable[[], Sequence[Event]] = tuple,
     holding: Sequence[int] = (),
 ) -> Outcome:
     """Run a prepared plan to its end and prove what came of it.
@@ -113,6 +115,7 @@ def train(
         now: wall-clock time for state.json.
         before: what the record said of earlier starts in this folder.
         limits: what the watchdogs tolerate.
+        measured: exact figures of the steps done since it was last asked.
         holding: open files whose locks last until the engine is gone.
     """
     folder = plan.folder
@@ -146,6 +149,7 @@ def train(
         grace_seconds=plan.job.launch.grace_seconds,
         on_tick=view.tick,
         gpu_gib=gpu_gib,
+        measured=measured,
         stop=stop,
         watch=Watch(
             folder.output, rate=lambda step: learning_rate(plan.job.optimizer, step, plan.steps), limits=limits
@@ -154,6 +158,10 @@ def train(
     with contextlib.suppress(OSError):  # a full disk must not hide how the run ended
         harvest(folder.dataset, store(plan))
     outcome = judge(plan, ending, log_from=record.log_from)
+    if outcome.status != "done":
+        with contextlib.suppress(OSError):
+            for words in set_aside(folder, record.name):
+                view.handle(Problem("warning", words))
     current.put(
         status=outcome.status,
         end=outcome.end.name,

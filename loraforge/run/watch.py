@@ -2,11 +2,12 @@
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loraforge.engine.events import Event, Phase, PhaseStarted, Problem, Step
+from loraforge.engine.events import Event, Measured, Phase, PhaseStarted, Problem, Step
 from loraforge.run.ends import Verdict
 
 # Seconds of silence after which something is wrong. Loading reads up to 35 GB from a disk that may be slow; hashing
@@ -23,8 +24,10 @@ SILENCE: Mapping[Phase, float] = {
     "finishing": 600.0,
 }
 _STEPS_OF_SILENCE = 20  # a machine that is slow at each step may be silent for longer
-_SETTLED = 20  # steps after which the mean of a run no longer wanders
+_SETTLED = 20  # steps after which the engine's mean over the whole run no longer wanders
+_WINDOW = 50  # steps whose exact losses make a mean that shows late what the engine's no longer does
 _EXPLODED = 3.0  # times the lowest settled mean; one step must have been many times that
+_NAMED = 4  # pictures of a batch, at most, that are named
 _DISK_EVERY = 5.0  # seconds
 _SPARE = 64 * 2**20  # bytes left to the rest of the machine
 
@@ -67,8 +70,8 @@ class Watch:
         self._heard: float | None = None
         self._warned = False
         self._pace = 0.0
-        self._lowest = math.inf
-        self._low_since = 0
+        self._whole, self._late = _Lowest(), _Lowest()
+        self._recent: deque[float] = deque(maxlen=_WINDOW)
         self._verdict: Verdict | None = None
         self._disk_at: float | None = None
 
@@ -79,7 +82,15 @@ class Watch:
         elif isinstance(event, Step):
             self._pace = event.seconds_per_step or self._pace
             if event.average_loss is not None:
-                self._loss(event.step, event.average_loss)
+                self._loss(event.step, event.average_loss, self._rate(event.step))
+                if event.step >= _SETTLED:
+                    self._mean(self._whole, event.step, event.average_loss, self._rate(event.step))
+        elif isinstance(event, Measured):
+            rate = event.learning_rate if event.learning_rate is not None else self._rate(event.step)
+            self._loss(event.step, event.loss, rate, event.pictures)
+            self._recent.append(event.loss)
+            if len(self._recent) == _WINDOW:
+                self._mean(self._late, event.step, sum(self._recent) / _WINDOW, rate)
 
     def heard(self, now: float) -> None:
         """Take note of output, whatever it says."""
@@ -91,16 +102,18 @@ class Watch:
             return self._verdict
         return self._silence(now) or self._disk(now)
 
-    def _loss(self, step: int, mean: float) -> None:
-        rate = self._rate(step)
-        at = f" at a learning rate of {rate:.3g}" if rate is not None else ""
-        if not math.isfinite(mean):
-            self._verdict = Verdict("diverged", f"the loss became {mean} at step {step}{at}")
-        elif step >= _SETTLED and mean > self._lowest * self._limits.exploded:
-            low = f"the mean loss rose from {self._lowest:.3g} (step {self._low_since}) to {mean:.3g} at step {step}"
-            self._verdict = Verdict("diverged", f"{low}{at}: the run is diverging")
-        elif step >= _SETTLED and mean < self._lowest:
-            self._lowest, self._low_since = mean, step
+    def _loss(self, step: int, loss: float, rate: float | None, pictures: Sequence[str] = ()) -> None:
+        if math.isfinite(loss) or self._verdict is not None:
+            return
+        on = f" on {', '.join(pictures[:_NAMED])}" if pictures else ""
+        self._verdict = Verdict("diverged", f"the loss became {loss} at step {step}{on}{_at(rate)}")
+
+    def _mean(self, lowest: "_Lowest", step: int, mean: float, rate: float | None) -> None:
+        if mean > lowest.mean * self._limits.exploded and self._verdict is None:
+            rose = f"the mean loss rose from {lowest.mean:.3g} (step {lowest.step}) to {mean:.3g} at step {step}"
+            self._verdict = Verdict("diverged", f"{rose}{_at(rate)}: the run is diverging")
+        elif mean < lowest.mean:
+            lowest.mean, lowest.step = mean, step
 
     def _silence(self, now: float) -> Verdict | Problem | None:
         if self._heard is None:
@@ -133,6 +146,16 @@ class Watch:
         )
         self._verdict = Verdict("disk-full", cause)
         return self._verdict
+
+
+@dataclass
+class _Lowest:
+    mean: float = math.inf
+    step: int = 0
+
+
+def _at(rate: float | None) -> str:
+    return f" at a learning rate of {rate:.3g}" if rate is not None else ""
 
 
 def next_save(output: Path) -> int:

@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from loraforge.engine.telemetry import _Writer
+from loraforge.engine.telemetry import _naming, _Writer
 
 
 class _Optimizer:
@@ -41,3 +41,27 @@ def test_a_line_for_every_optimizer_step() -> None:
     assert [(line["step"], line["loss"], line["learning_rate"]) for line in lines] == [(1, 1.5, 1e-4), (2, 0.25, 5e-5)]
     assert all(line["seconds"] >= 0 and (line["allocated"], line["reserved"]) == (3, 4) for line in lines)
     assert added == [1.0, 2.0, 9.0, 0.25]
+
+
+def test_a_step_names_its_pictures() -> None:
+    """A dataset tells which pictures a batch holds; those of all batches of a step are named, once."""
+    bucket = ["/staged/a.png", "/staged/b.png", "/staged/c.jpg"]
+    dataset = types.SimpleNamespace(
+        buckets_indices=[
+            types.SimpleNamespace(bucket_index=0, bucket_batch_size=2, batch_index=number) for number in (0, 1)
+        ],
+        bucket_manager=types.SimpleNamespace(buckets=[bucket]),
+    )
+    get_item = _naming(lambda _, index: {"captions": index})
+    file = io.StringIO()
+    writer = _Writer(file, dict)
+    process = writer.seeing(lambda _trainer, batch, *_: batch["captions"])
+    add = writer.listening(lambda _, **__: None)
+    recorder = object()
+    for steps in ((0, 1), (1,)):
+        for index in steps:
+            assert process("trainer", get_item(dataset, index), "text encoders") == index
+            if index == steps[-1]:
+                writer._step_begins(types.SimpleNamespace(param_groups=[{"lr": 1.0}]))
+            add(recorder, epoch=0, step=index, loss=0.5)
+    assert [json.loads(line)["pictures"] for line in file.getvalue().splitlines()] == [["a", "b", "c"], ["c"]]

@@ -47,3 +47,15 @@ def test_without_a_card_no_memory_is_noted():
     diarist = Diarist(Seen(), file, lambda _: {}, surroundings={})
     diarist.tick(100.0)
     assert len(file.getvalue().splitlines()) == 1
+
+
+def test_a_full_disk_ends_no_run():
+    """What can't be written is left out; the view still hears of it."""
+
+    class Full(io.StringIO):
+        def write(self, _text):
+            raise OSError(28, "No space left on device")
+
+    view = Seen()
+    Diarist(view, Full(), lambda _: {}, surroundings={}).handle(PhaseStarted("saving"))
+    assert view.events == [PhaseStarted("saving")]

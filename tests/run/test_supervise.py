@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loraforge.engine.events import CheckpointSaved, Event, Line, ModelSaved, PhaseStarted, Problem, Step
+from loraforge.engine.events import CheckpointSaved, Event, Line, Measured, ModelSaved, PhaseStarted, Problem, Step
 from loraforge.engine.parser import Parser
 from loraforge.run.process import EngineProcess
 from loraforge.run.supervise import Ending, StopRequests, supervise
+from loraforge.run.watch import Watch
 
 pytestmark = pytest.mark.spawns
 
@@ -106,7 +107,7 @@ def test_no_data_is_seen(starting) -> None:
 
 def test_the_first_request_asks(starting) -> None:
     """The child gets a KeyboardInterrupt and time to leave; its traceback is not told as a problem."""
-    run = _Run(starting("print('ready')\ntry: time.sleep(60)\nfinally: print('bye')"), at="ready")
+    run = _Run(starting("try: print('ready'); time.sleep(60)\nfinally: print('bye')"), at="ready")
     assert run.ending.interrupted
     assert "bye" in run.ending.tail
     assert run.ending.returncode != 0
@@ -201,6 +202,24 @@ def test_an_exception_of_the_view_leaves_nothing(starting) -> None:
     with pytest.raises(BrokenPipeError):
         supervise(start, Parser(), on_event, grace_seconds=20.0)
     assert not psutil.pid_exists(pids[0])
+
+
+def test_what_is_measured_comes_before_the_step_that_it_tells_of(starting, tmp_path: Path) -> None:
+    """Exact figures are asked for with each step, and the watch sees them first: they name the pictures."""
+    bar = "\\rsteps:  40%|##   | 2/5 [00:20<16:40,  2.04s/it, avr_loss=nan]\\n"
+    events: list[Event] = []
+    figures = iter([[Measured(2, float("nan"), None, 1.0, pictures=("cat.png",))]])
+    ending = supervise(
+        starting(f"open('written', 'w').close(); sys.stderr.write('{bar}'); time.sleep(60)"),
+        Parser(),
+        events.append,
+        grace_seconds=20.0,
+        measured=lambda: next(figures, []) if (tmp_path / "written").exists() else [],
+        watch=Watch(),
+    )
+    assert isinstance(next(event for event in events if isinstance(event, Measured | Step)), Measured)
+    assert ending.verdict is not None
+    assert "on cat.png" in ending.verdict.cause
 
 
 def test_ticks_and_memory(starting) -> None:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from loraforge.engine.events import PhaseStarted, Problem, Step
+from loraforge.engine.events import Measured, PhaseStarted, Problem, Step
 from loraforge.run.ends import Verdict
 from loraforge.run.watch import SILENCE, Limits, Watch, enough_space, next_save
 
@@ -26,6 +26,28 @@ def test_a_loss_that_is_no_number_stops_at_once(bad):
     assert (step, verdict.name) == (3, "diverged")
     assert "step 3" in verdict.cause
     assert "0.001" in verdict.cause
+
+
+def test_exact_figures_name_the_pictures():
+    """The step's own loss and rate tell more than the engine's bar, and they come first."""
+    watch = Watch(rate=lambda _: 1e-3)
+    watch.take(Measured(7, math.nan, 2e-4, 1.0, pictures=("cat.png", "dog.png")))
+    watch.take(Step(7, 1000, 1.0, math.nan))
+    assert watch.look(0.0).cause == "the loss became nan at step 7 on cat.png, dog.png at a learning rate of 0.0002"
+
+
+def test_an_explosion_late_in_a_long_run_is_seen():
+    """The engine's mean over 2000 steps would not show it for long; the mean of the last exact losses does."""
+    watch, mean = Watch(), 0.0
+    for step in range(1, 2200):
+        loss = 0.3 + 0.4 * (step % 7) / 6 if step <= 2000 else 4.0
+        mean += (loss - mean) / step
+        watch.take(Step(step, 4000, 1.0, mean))
+        watch.take(Measured(step, loss, 1e-3, 1.0))
+        if isinstance(found := watch.look(0.0), Verdict):
+            break
+    assert 2000 < step <= 2020
+    assert "at a learning rate of 0.001: the run is diverging" in found.cause
 
 
 @pytest.mark.parametrize(
