@@ -10,14 +10,14 @@ import typer
 
 from loraforge.cli.common import human
 from loraforge.cli.start import carry_out
-from loraforge.config.job import Job
 from loraforge.dataset.synthetic import draw_art_set
 from loraforge.engine.locate import find
 from loraforge.engine.tiny import make_tiny_flux
+from loraforge.report.provenance import origins_of
 from loraforge.run.folder import new_folder
 from loraforge.run.plan import build_plan
 from loraforge.run.settle import settle
-from loraforge.settings import load
+from loraforge.settings import Settings, load
 
 # Raised whenever tiny weights or art change, so that an older cache is left alone.
 _CACHE = "demo-1"
@@ -37,9 +37,10 @@ def demo(
         human().print(f"drawing a small art set and making a tiny FLUX with random weights in {out}", markup=False)
         if engine is None and kind == "embedded":
             human().print("sd-scripts is not on this machine, so the embedded engine trains", markup=False)
-    job = demo_job(out, kind, assignments)
-    ready = settle(job, vram_gib=None, environ=os.environ)
-    plan = build_plan(ready, new_folder(job.output.dir, job.output.name, datetime.now().astimezone()))
+    settings = demo_settings(out, kind, assignments)
+    ready = settle(settings.job, vram_gib=None, environ=os.environ)
+    folder = new_folder(ready.job.output.dir, ready.job.output.name, datetime.now().astimezone())
+    plan = build_plan(ready, folder, origins=origins_of(settings, ready.job))
     carry_out(plan, json=json)
     if not json:
         human().print(
@@ -51,8 +52,8 @@ def demo(
     return 0
 
 
-def demo_job(out: Path, kind: Literal["kohya", "embedded"], assignments: list[str]) -> Job:
-    """Make pictures and weights where they are missing, and return the job that trains on them.
+def demo_settings(out: Path, kind: Literal["kohya", "embedded"], assignments: list[str]) -> Settings:
+    """Make pictures and weights where they are missing, and return the settings that train on them.
 
     Args:
         out: folder of art and runs.
@@ -96,7 +97,7 @@ def demo_job(out: Path, kind: Literal["kohya", "embedded"], assignments: list[st
         "engine.kind": kind,
     }
     flags = {path: ("demo", value) for path, value in settings.items()}
-    return load(None, preset="style", flags=flags, assignments=assignments, cwd=Path.cwd()).job
+    return load(None, preset="style", flags=flags, assignments=assignments, cwd=Path.cwd())
 
 
 def make_tiny_flux_once(folder: Path) -> Path:

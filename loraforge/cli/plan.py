@@ -9,7 +9,7 @@ import typer
 from loraforge.cli.common import human, load_settings, result
 from loraforge.cli.train import vram_gib
 from loraforge.errors import ConfigError
-from loraforge.report.provenance import provenance_text
+from loraforge.report.provenance import origins_of, provenance_text
 from loraforge.run.folder import RunFolder, new_folder
 from loraforge.run.manual import write_scripts
 from loraforge.run.plan import build_plan, command_line
@@ -39,8 +39,9 @@ def plan(
         raise ConfigError(f"--out {out}: is not empty", "name a new or an empty folder")
     else:
         folder = RunFolder(out.absolute())
-    made = build_plan(ready, folder)
-    human().print(provenance_text(settings, made.job), markup=False)
+    origins = origins_of(settings, ready.job)
+    made = build_plan(ready, folder, origins=origins)
+    human().print(provenance_text(origins, made.job), markup=False)
     if out is not None:
         prepare(made)
         scripts = write_scripts(made)

@@ -23,6 +23,11 @@ class RunFolder:
         return self.path / "job.toml"
 
     @property
+    def origins(self) -> Path:
+        """Which layer decided each setting of the job that is not a default."""
+        return self.path / "origins.json"
+
+    @property
     def config(self) -> Path:
         """What the engine reads."""
         return self.path / "config.toml"

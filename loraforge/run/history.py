@@ -1,18 +1,21 @@
 """What a run folder tells of its run, finished, going on or broken off: read, never written."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
 from loraforge.config.job import Job
+from loraforge.engine.events import Measured
 from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
+from loraforge.run.record import read
 from loraforge.settings import load
 
+_FIGURES = tuple(item.name for item in fields(Measured))
 Status = Literal["done", "failed", "interrupted", "running", "broken-off", "unknown"]
 
 
@@ -44,6 +47,7 @@ class History:
     Attributes:
         points: one for each step that told its loss, in order.
         phases: (phase, begin) in seconds since 1970, in order.
+        measured: step -> its exact figures, where the engine recorded them.
         memory: (seconds since 1970, GiB in use on the cards).
         checkpoints: (file name, seconds since 1970 or None), in order.
         problems: (level, text).
@@ -54,6 +58,7 @@ class History:
 
     points: list[StepPoint] = field(default_factory=list)
     phases: list[tuple[str, float]] = field(default_factory=list)
+    measured: dict[int, Measured] = field(default_factory=dict)
     memory: list[tuple[float, float]] = field(default_factory=list)
     checkpoints: list[tuple[str, float | None]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -73,6 +78,7 @@ class Run:
         cause: one sentence on why it is not done.
         state: state.json as it is.
         history: the diary; empty where there is none.
+        origins: dotted path -> what decided it, for settings that are not defaults; None where it was not recorded.
     """
 
     folder: RunFolder
@@ -81,6 +87,7 @@ class Run:
     cause: str
     state: dict[str, Any]
     history: History
+    origins: Mapping[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -115,7 +122,20 @@ def read_run(path: Path) -> Run:
     job = load(folder.job, cwd=folder.path).job
     state = _state(folder.state)
     status, cause = _status(state)
-    return Run(folder, job, status, cause, state, read_history(folder.events))
+    return Run(folder, job, status, cause, state, read_history(folder.events), read_origins(folder))
+
+
+def read_origins(folder: RunFolder) -> dict[str, str] | None:
+    """Return what decided each setting, healing included; None where it was not recorded."""
+    try:
+        said = json.loads(folder.origins.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(said, dict):
+        return None
+    record = read(folder.state)
+    healed = dict.fromkeys(record.changed_paths if record is not None else (), "healing")
+    return {str(path): str(origin) for path, origin in said.items()} | healed
 
 
 def read_history(path: Path) -> History:
@@ -139,6 +159,9 @@ def read_history(path: Path) -> History:
                 if history.points and (history.points[-1].step, history.points[-1].part) == (step, point.part):
                     history.points.pop()
                 history.points.append(point)
+            case {"event": "measured", "step": int(step), "loss": int() | float(), "seconds": int() | float()}:
+                # A resumed run does some steps again.
+                history.measured[step] = Measured(**{key: entry[key] for key in _FIGURES if key in entry})
             case {"event": "memory", "gpu_gib": int() | float() as gib} if at is not None:
                 history.memory.append((at, float(gib)))
             case {"event": "checkpoint-saved", "path": str(saved)}:

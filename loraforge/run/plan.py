@@ -78,13 +78,16 @@ class RunPlan:
         return self.ready.job.training.steps or 0
 
 
-def build_plan(ready: Ready, folder: RunFolder, *, resume: Path | None = None) -> RunPlan:
+def build_plan(
+    ready: Ready, folder: RunFolder, *, resume: Path | None = None, origins: Mapping[str, str] | None = None
+) -> RunPlan:
     """Plan a run into a folder; nothing is written.
 
     Args:
         ready: the settled job and what it stands on.
         folder: where the run will live.
         resume: state folder to go on from.
+        origins: dotted path -> layer that decided it, for the record; None leaves what is recorded.
 
     Raises:
         ConfigError: the embedded engine shall train, and the job asks for what it has not.
@@ -110,6 +113,8 @@ def build_plan(ready: Ready, folder: RunFolder, *, resume: Path | None = None) -
         folder.manifest: _manifest(ready),
         folder.accelerate: _ACCELERATE.format(cpu=str(cpu).lower()),
     }
+    if origins is not None:
+        files[folder.origins] = json.dumps(dict(origins), indent=1) + "\n"
     if rendered.prompts is not None:
         files[folder.prompts] = rendered.prompts
     env = {**_ENV, **job.launch.env}

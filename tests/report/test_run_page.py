@@ -26,7 +26,7 @@ def test_everything_is_on_the_page(folder):
     assert page.count('<svg class="chart"') == 5
     assert page.count("<img alt=") == 12
     assert page.count(">proven<") == 3
-    for text in ("300 of 300", "22.0 GiB" if "22.0 GiB" in page else "21.0 GiB", "Test Card", "preset style", "30 min"):
+    for text in ("300 of 300", "22.0 GiB" if "22.0 GiB" in page else "21.0 GiB", "Test Card", "30 min"):
         assert text in page
     assert "loraforge train" in page
     assert 'http-equiv="refresh"' not in page
@@ -88,12 +88,23 @@ def test_watching_ends_with_the_run(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == f"{run.path / 'report.html'}\n"
 
 
-def test_settings_say_where_they_come_from(folder):
-    """Values equal to the preset's or the default's are told as such."""
-    origins = {path: origin for path, _, origin in settings_with_origin(read_run(folder).job)}
-    assert origins["optimizer.name"] == "preset style"
-    assert origins["dataset.trigger"] == "this run"
-    assert origins["network.targets"] == "default"
+def test_exact_figures_are_preferred(tmp_path):
+    """Where every step was measured, the page shows these and not what the engine's mean lets be recovered."""
+    page = render_run(read_run(make_run(tmp_path / "r", exact=True).path))
+    for text in ("every step", "As the optimizer had it", "19.8 GiB", "took 19.75 at most, its tensors 18.25", "1.2 s"):
+        assert text in page
+    assert "three digits" not in page
+
+
+def test_settings_say_where_they_come_from(tmp_path):
+    """Each setting is told with the layer on record; an old run has no record and says so."""
+    run = make_run(tmp_path / "r", steps=(2,), prompts=[])
+    origins = {path: origin for path, _, origin in settings_with_origin(read_run(run.path))}
+    assert (origins["dataset.trigger"], origins["network.targets"]) == ("not recorded", "default")
+    run.origins.write_text(json.dumps({"optimizer.name": "preset style", "dataset.trigger": "/home/ada/forge.toml"}))
+    origins = {path: origin for path, _, origin in settings_with_origin(read_run(run.path))}
+    assert (origins["optimizer.name"], origins["dataset.trigger"]) == ("preset style", "forge.toml")
+    assert origins["network.rank"] == "default"
 
 
 @pytest.mark.browser

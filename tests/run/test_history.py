@@ -39,6 +39,27 @@ def test_a_resumed_run_has_two_parts(tmp_path):
     ]
 
 
+def test_exact_figures_are_read(tmp_path):
+    """Each step's own loss, rate, time and memory; of a step done again the last counts, and a loss of nan is none."""
+    diary = tmp_path / "events.ndjson"
+    entries = [(1, 0.5), (2, 0.4), (2, 0.3), (3, None)]
+    lines = [{"event": "measured", "step": step, "loss": loss, "seconds": 2.0, "new": 1} for step, loss in entries]
+    diary.write_text("".join(json.dumps(line | {"learning_rate": None, "at": 1.0}) + "\n" for line in lines))
+    measured = read_history(diary).measured
+    assert {step: one.loss for step, one in measured.items()} == {1: 0.5, 2: 0.3}
+    assert measured[1].reserved_gib is None
+
+
+def test_origins_are_read_with_what_healing_changed(tmp_path):
+    """The record of the start, and over it what the run changed by itself; without a record there is none."""
+    folder = make_run(tmp_path / "r", steps=(2,), prompts=[])
+    assert read_run(folder.path).origins is None
+    folder.origins.write_text('{"network.rank": "--set", "memory.fp8_base": "preset style"}')
+    state = json.loads(folder.state.read_text())
+    folder.state.write_text(json.dumps(state | {"changes": [{"settings": {"memory.fp8_base": [False, True]}}]}))
+    assert read_run(folder.path).origins == {"network.rank": "--set", "memory.fp8_base": "healing"}
+
+
 def test_half_lines_and_foreign_entries_are_passed_over(tmp_path):
     """A crash leaves half a line; it is counted, and the rest is read."""
     diary = tmp_path / "events.ndjson"

@@ -96,6 +96,7 @@ def make_run(
     times: bool = True,
     model: dict[str, str] | None = None,
     hidden: int = 24,
+    exact: bool = False,
 ) -> RunFolder:
     """Make a run folder with checkpoints, samples, diary and state.
 
@@ -109,6 +110,7 @@ def make_run(
         times: whether the diary has times, as old ones have not.
         model: the `[model]` table.
         hidden: width of the FLUX that the LoRAs fit.
+        exact: whether the diary has the exact figures of every step.
     """
     run = RunFolder(folder)
     prompts = PROMPTS if prompts is None else prompts
@@ -132,7 +134,7 @@ def make_run(
     for index in range(len(prompts)):
         for step in ((0,) if base else ()) + steps:
             write_sample(run, name, step, index)
-    _write_diary(run, name, steps, times=times)
+    _write_diary(run, name, steps, times=times, exact=exact)
     state = {"status": status, "cause": "", "name": name, "step": steps[-1], "steps": steps[-1], "pid": 2**22 + 1}
     state |= {"began": "2023-11-14T22:13:20+00:00", "ended": "2023-11-14T22:43:20+00:00", "returncode": 0}
     run.state.write_text(json.dumps(state), "utf-8")
@@ -149,7 +151,7 @@ def write_sample(run: RunFolder, name: str, step: int, index: int, time: str = "
     return path
 
 
-def _write_diary(run: RunFolder, name: str, steps: tuple[int, ...], *, times: bool) -> None:
+def _write_diary(run: RunFolder, name: str, steps: tuple[int, ...], *, times: bool, exact: bool) -> None:
     entries: list[dict[str, Any]] = [{"event": "surroundings", "torch": "2.6", "GPU 0": "Test Card, 24.0 GiB"}]
     entries += [{"event": "phase-started", "phase": phase} for phase in ("starting", "loading", "training")]
     total = 0.0
@@ -158,6 +160,9 @@ def _write_diary(run: RunFolder, name: str, steps: tuple[int, ...], *, times: bo
         loss = float(f"{total / step:.3g}")
         entries.append({"event": "step", "step": step, "seconds_per_step": 2.0, "average_loss": loss})
         entries[-1] |= {"total": steps[-1], "learning_rate": None}
+        if exact:
+            entries.append({"event": "measured", "step": step, "loss": 0.3 + 0.4 / step, "learning_rate": 1e-4})
+            entries[-1] |= {"seconds": 1.25, "allocated_gib": 18.25, "reserved_gib": 19.75}
         if step % 10 == 0:
             entries.append({"event": "memory", "gpu_gib": 20.0 + step % 20 / 10})
         if step in steps:
