@@ -98,19 +98,19 @@ def _judged(grid: Grid, training: list[Look], looks: dict[Path, Look | PictureEr
     scores = {
         (row, version): reference.score(look, bases.get(row)) for (row, version), look in cells.items() if version.step
     }
-    curves = tuple(_curves(grid, scores, with_base=bool(bases)))
+    curves = tuple(_curves(grid, scores))
     return Judged(grid, scores, faults, curves, recommend(curves))
 
 
-def _curves(grid: Grid, scores: dict[Place, Scores], *, with_base: bool) -> list[Curve]:
+def _curves(grid: Grid, scores: dict[Place, Scores]) -> list[Curve]:
     """Sum up each step over the prompts that every step has drawn, so that steps compare."""
     versions = [version for version in grid.versions if version.step and version.strength == 1.0]
     versions = [version for version in versions if any(place[1] == version for place in scores)]
     whole = [row for row in range(len(grid.rows)) if all((row, version) in scores for version in versions)]
     called = [row for row in whole if grid.rows[row].triggered]
-    plain = [row for row in whole if not grid.rows[row].triggered] if with_base else []
+    plain = [row for row in whole if not grid.rows[row].triggered]
     return [
-        curve(version.step, [scores[row, version] for row in called], [scores[row, version].style for row in plain])
+        curve(version.step, [scores[row, version] for row in called], [scores[row, version] for row in plain])
         for version in versions
         if called
     ]

@@ -12,6 +12,7 @@ _DRAWS = 400
 _SURE = 0.9  # share of the redrawn prompt sets whose choice the told range covers
 _LEAST = 0.08  # a difference of merit below this is too small to see
 _CHANCE = 0.01  # how often shuffled steps may agree across prompts as the real ones do
+_LEAKS = 0.4  # drift without the trigger that is worth a warning
 _RIPE = 0.9  # share of the most style at which it counts as there
 
 
@@ -37,8 +38,9 @@ class Recommendation:
 def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
     """Choose a checkpoint.
 
-    The best is that of the highest merit; of those that the prompts cannot tell from it the earliest is taken, since
-    later ones have forgotten more. Prompts are redrawn with replacement to see how much the choice hangs on them.
+    The best is that of the highest merit; of those that the prompts cannot tell from it the earliest that has the
+    style is taken, since later ones have forgotten more. Prompts are redrawn with replacement to see how much the
+    choice hangs on them.
 
     Args:
         curves: of each step, in order, over the same prompts.
@@ -56,14 +58,15 @@ def recommend(curves: Sequence[Curve], *, seed: int = 0) -> Recommendation:
     if gap < _LEAST or _by_chance(merits, chance) > _CHANCE:
         alike = f"the checkpoints look alike to these measurements: best and worst differ by {gap:.2f}"
         apart = f"the {merits.shape[1]} prompts disagree about the checkpoints: more prompts may tell (--generate)"
-        return Recommendation(None, None, 0.0, (alike if gap < _LEAST else apart,), _warnings(curves))
+        return Recommendation(None, None, 0.0, (alike if gap < _LEAST else apart,), _warnings(curves, curves[-1]))
     columns = merits.shape[1]
-    votes = np.array([_choice(merits[:, chance.integers(0, columns, columns)]) for _ in range(_DRAWS)])
-    chosen = _choice(merits)
+    style = [curve.parts["style"] for curve in curves]
+    votes = np.array([_choice(merits[:, chance.integers(0, columns, columns)], style) for _ in range(_DRAWS)])
+    chosen = _choice(merits, style)
     span = _span(votes, chosen)
     sure = float((votes == chosen).mean())
-    reasons = _reasons(curves, chosen)
-    return Recommendation(steps[chosen], (steps[span[0]], steps[span[1]]), sure, reasons, _warnings(curves))
+    told = _reasons(curves, chosen), _warnings(curves, curves[chosen])
+    return Recommendation(steps[chosen], (steps[span[0]], steps[span[1]]), sure, *told)
 
 
 def _by_chance(merits: Any, chance: Any) -> float:
@@ -77,13 +80,14 @@ def _error(differences: Any) -> float:
     return float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
 
 
-def _choice(merits: Any) -> int:
+def _choice(merits: Any, style: Sequence[float]) -> int:
     means = merits.mean(1)
     best = int(means.argmax())
     allowed = [
         index
         for index in range(best + 1)
         if means[best] - means[index] <= max(0.015, 0.5 * _error(merits[best] - merits[index]))
+        and style[index] >= _RIPE * style[best]
     ]
     return allowed[0]
 
@@ -117,7 +121,7 @@ def _reasons(curves: Sequence[Curve], chosen: int) -> tuple[str, ...]:
         ),
         ("memory", 0.05, "training pictures come back after step {} ({:.0%} to {:.0%} likeness beyond chance)"),
         ("style", -0.05, "the style overshoots after step {} ({:.0%} to {:.0%})"),
-        ("leak", 0.08, "pictures without the trigger take on the style after step {} ({:.0%} to {:.0%})"),
+        ("leak", 0.08, "pictures without the trigger drift after step {} ({:.0%} to {:.0%} of the way to the style)"),
     ):
         if name not in here.parts or not later:
             continue
@@ -129,13 +133,13 @@ def _reasons(curves: Sequence[Curve], chosen: int) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _warnings(curves: Sequence[Curve]) -> tuple[str, ...]:
-    last = curves[-1].parts
+def _warnings(curves: Sequence[Curve], taken: Curve) -> tuple[str, ...]:
     told = []
     if max(curve.parts["style"] for curve in curves) < 0.3:
         told.append("no checkpoint comes near the training set's style: train longer, or with a higher rate")
-    if last.get("leak", 0.0) > 0.4:
-        told.append("pictures without the trigger have the style too: it leaks")
+    if taken.parts.get("leak", 0.0) > _LEAKS:
+        share = f"{taken.parts['leak']:.0%} of the way to the style"
+        told.append(f"at step {taken.step} pictures without the trigger change too, by {share}: it leaks")
     if min(curve.parts["cooked"] for curve in curves) > 1.0:
         told.append("every checkpoint is over-cooked: save earlier ones, or halve the learning rate")
     return tuple(told)

@@ -127,11 +127,12 @@ def _drawn(judged: Judged) -> list[tuple[str, object]]:
 
 
 def _encoder(paths: Sequence[Path]) -> Callable[[Path], str]:
-    """Choose the largest pictures that together keep the page small, judged by a few of them."""
-    few = list(paths[:: max(1, len(paths) // 8)])
+    """Choose the largest pictures that together keep the page small."""
+    few = paths[:: max(1, len(paths) // 8)]
     for side in _SIDES:
-        sizes = [len(picture_data(path, side)) for path in few]
-        if sum(sizes) / max(1, len(few)) * len(paths) <= _BUDGET:
+        # A few rule out most sizes, but pictures differ too much for a few to be trusted.
+        guessed = sum(len(picture_data(path, side)) for path in few) / max(1, len(few)) * len(paths)
+        if guessed <= _BUDGET and sum(len(picture_data(path, side)) for path in paths) <= _BUDGET:
             break
     return lambda path: picture_data(path, side)
 

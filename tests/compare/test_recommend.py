@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from morphs import draw_case
+from morphs import advise, draw_case
 
 from loraforge.compare.recommend import recommend
-from loraforge.compare.scores import Curve, Reference, curve
+from loraforge.compare.scores import Curve
 
 
 def _curves(means, noise=0.0, prompts=6, seed=0):
@@ -13,20 +13,6 @@ def _curves(means, noise=0.0, prompts=6, seed=0):
         Curve(100 * index, tuple(mean + own + rng.normal(0, noise, prompts)), {"style": mean, "cooked": 0.0})
         for index, mean in enumerate(means, 1)
     ]
-
-
-def judged(case):
-    """Score a synthetic run and recommend."""
-    reference = Reference(case.training, case.base)
-    curves = [
-        curve(
-            step,
-            [reference.score(look, base) for look, base in zip(case.cells[step], case.base, strict=True)],
-            [reference.score(look, base).style for look, base in zip(case.plain[step], case.plain_base, strict=True)],
-        )
-        for step in case.steps
-    ]
-    return recommend(curves)
 
 
 def test_the_peak_is_found():
@@ -67,5 +53,5 @@ def test_too_little_to_tell(curves):
 def test_synthetic_runs_are_ranked_right(seed, kind):
     """A run of each kind; benchmarks/recommend.py does a hundred."""
     case = draw_case(seed, kind)
-    advice = judged(case)
+    advice = advise(case)
     assert advice.step in case.right if case.right else advice.step is None

@@ -64,9 +64,13 @@ def test_a_large_comparison_stays_small(tmp_path):
     noise = tmp_path / "noise.png"
     rng = np.random.default_rng(1)
     Image.fromarray(rng.integers(0, 255, (1024, 1024, 3), dtype=np.uint8)).save(noise)
-    for columns, lines in ((10, 12), (200, 6)):
+    plain = tmp_path / "plain.png"
+    Image.new("RGB", (1024, 1024)).save(plain)
+    # The third has plain pictures just where a look at every fifteenth would find them.
+    for columns, lines, every in ((10, 12, 0), (200, 6, 0), (10, 12, 15)):
         versions = tuple(Version(step) for step in range(1, columns + 1))
-        cells = {(row, version): noise for row in range(lines) for version in versions}
+        places = [(row, version) for row in range(lines) for version in versions]
+        cells = {place: plain if every and not index % every else noise for index, place in enumerate(places)}
         large = replace(grid, versions=versions, rows=grid.rows * lines, cells=cells)
         one = replace(judge(replace(grid, cells={}), []), grid=large)
         assert len(render_compare("art", [one], one)) < 20_000_000

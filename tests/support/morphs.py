@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from loraforge.compare.looks import Look, look
+from loraforge.compare.recommend import Recommendation, recommend
+from loraforge.compare.scores import Curve, Reference, curve
 
 SIDE = 128
 
@@ -71,6 +73,24 @@ def draw_case(seed: int, kind: str | None = None) -> Case:
         plain_base=[_look(scene, rng) for scene in plain_scenes],
         plain={step: draw(plain_scenes, leak * w, 0.5 * c) for step, w, c in pairs},
     )
+
+
+def advise(case: Case) -> Recommendation:
+    """Recommend a step of a run, as `compare` would from its pictures."""
+    return recommend(curves_of(case))
+
+
+def curves_of(case: Case) -> list[Curve]:
+    """Score a run; without a base row it has no leak."""
+    reference = Reference(case.training, case.base)
+
+    def scored(looks: list[Look], bases: list[Look]) -> list[Any]:
+        return [reference.score(look, base) for look, base in zip(looks, bases or [None] * len(looks), strict=True)]
+
+    return [
+        curve(step, scored(case.cells[step], case.base), scored(case.plain[step], case.plain_base))
+        for step in case.steps
+    ]
 
 
 def _curves(rng: Any, kind: str, count: int) -> tuple[Any, Any]:
