@@ -68,6 +68,8 @@ def _filling(clause: Clause) -> Iterator[str]:
         yield f"{subject.text()} {extra.preposition} {extra.noun.described()}"
         yield f"{subject.text()} {extra.preposition} {extra.noun.text()}"
     yield subject.described()
+    for tag in clause.tags:
+        yield f"{subject.text()}, {tag.text()}"
     for verb in clause.verbs:
         yield f"{subject.text()} {verb}"
 

@@ -90,7 +90,7 @@ def caption(
         from loraforge.report.caption_review import write_review
 
         count = write_review(folder, review, trigger)
-        human().print(Text(f"{_shown(str(review))}: {count} pictures to look through"))
+        human().print(Text(f"{_shown(str(review))}: {_counted(count, 'picture')} to look through"))
     return code
 
 
@@ -132,7 +132,9 @@ def _undo(history: CaptionHistory) -> None:
     if undone is None:
         console.print("Nothing to undo.")
         return
-    console.print(f"{len(undone.restored)} captions are as they were before the latest {undone.what}.")
+    console.print(
+        f"{_counted(len(undone.restored), 'caption')} put back to what stood before the latest {undone.what}."
+    )
     for name in undone.kept:
         console.print(Text(f"  {_shown(name)}: changed since, left alone"))
 
@@ -153,16 +155,18 @@ def _edit(folder: Path, wanted: list[edits.Edit], history: CaptionHistory, *, dr
         if not dry_run:
             edits.apply(change, history)
     done = "would change" if dry_run else "changed"
-    human().print(f"{len(found)} captions {done}." + ("" if dry_run or not found else " --undo takes it back."))
+    human().print(
+        f"{_counted(len(found), 'caption')} {done}." + ("" if dry_run or not found else " --undo takes it back.")
+    )
 
 
 def _say_plan(plan: Plan, *, dry_run: bool) -> None:
     console = human()
-    console.print(f"{len(plan.todo)} pictures {'would get' if dry_run else 'get'} a caption.")
+    console.print(f"{_counted(len(plan.todo), 'picture')} {'would' if dry_run else 'will'} get a caption.")
     if plan.done:
-        console.print(f"{len(plan.done)} have one of these settings already.")
+        console.print(f"{len(plan.done)} already captioned with these settings.")
     if plan.kept:
-        console.print(f"{len(plan.kept)} keep the caption a person wrote (--overwrite replaces it).")
+        console.print(f"{len(plan.kept)} left with the caption a person wrote (--overwrite replaces it).")
     for picture in plan.shared:
         console.print(Text(f"  {_shown(picture.name)}: shares its caption with another picture of the same stem"))
     if dry_run:
@@ -204,12 +208,19 @@ def _caption(
                 progress.console.print(Text.assemble((f"{_shown(outcome.picture.name)}: ", "bold"), (told, style)))
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted; {written} captions are written", "run the same command again: it goes on where it stopped"
+            f"interrupted; {_counted(written, 'caption')} written",
+            "run the same command again: it goes on where it stopped",
         ) from None
-    console.print(f"{written} captions written; --undo takes them back." if written else "No caption was written.")
+    console.print(
+        f"{_counted(written, 'caption')} written; --undo goes back." if written else "No caption was written."
+    )
     if failed:
-        console.print(f"{failed} pictures could not be captioned.", style="red")
+        console.print(f"{_counted(failed, 'picture')} could not be captioned.", style="red")
     return DatasetError.exit_code if failed else 0
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _shown(text: str) -> str:

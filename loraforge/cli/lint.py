@@ -58,13 +58,13 @@ def lint(
             progress=tell,
         )
         report = look(folder, options)
-    if html is not None:
-        lint_html.write(report, html)
-        console.print(f"page written to {printable(str(html))}", markup=False)
     if as_json:
         result(json.dumps(report.as_dict(), indent=2))
     else:
         lint_console.show(report, Console(stderr=True, highlight=False))
+    if html is not None:
+        lint_html.write(report, html)
+        console.print(f"page written to {printable(str(html))}", markup=False)
     return DatasetError.exit_code if report.has_errors else 0
 
 

@@ -2,7 +2,7 @@
 
 import json as jsonlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from loraforge.engine.hub import download as fetch, tokenizer_files
 from loraforge.engine.weights import download_folder
 from loraforge.errors import ConfigError
 from loraforge.findings import Finding, has_errors
-from loraforge.trigger import Tokenizers, find_tokenizers, suggest, trigger_findings
+from loraforge.trigger import BETTER, Tokenizers, find_tokenizers, suggest, trigger_findings
+
+_BELOW = "take one of the words below, or any other that is as rare"
 
 
 def trigger(
@@ -42,7 +44,9 @@ def trigger(
     else:
         if found.present:
             human().print(_table(word, found))
-        say_findings(findings)
+        say_findings(
+            replace(finding, fix=_BELOW) if words and finding.fix == BETTER else finding for finding in findings
+        )
         if words:
             human().print("Words that are free" + (":" if found.present else ", by their spelling alone:"))
             result("\n".join(words))

@@ -68,22 +68,29 @@ def _groups(findings: list[Finding]) -> list[RenderableType]:
     ]
 
 
-def _group(severity: Severity, code: str, findings: list[Finding]) -> Text:
-    text = Text(f"{_SIGNS[severity]} ", style=STYLES[severity], overflow="fold")
+def _group(severity: Severity, code: str, findings: list[Finding]) -> Table:
+    told = Text(overflow="fold")
     if len(findings) == 1:
         only = findings[0]
         if only.where != "the set" and not only.message.endswith(only.where):
-            text.append(f"{only.where}: ", style="bold default")
-        text.append(only.message, style="default")
+            told.append(f"{only.where}: ", style="bold")
+        told.append(only.message)
     else:
-        names = [finding.where for finding in findings]
-        text.append(f"{len(findings)}× ", style="bold default").append(joined(names, _LISTED), style="bold default")
-        text.append(f": {findings[0].message}", style="default").append(" (the first)", style="dim")
-    text.append(f"  [{code}]", style="dim")
-    text.append(f"\n  {RULES[code].reason}", style="dim default")
-    for fix in dict.fromkeys(finding.fix for finding in findings[:1]):
-        text.append(f"\n  → {fix}", style="default")
-    return text
+        names = joined((finding.where for finding in findings), _LISTED)
+        told.append(f"{len(findings)}× {names}", style="bold")
+        told.append(f": {findings[0].message}").append(" (the first)", style="dim")
+    told.append(f"  [{code}]", style="dim")
+    reason = Text(RULES[code].reason, style="dim", overflow="fold")
+    fix = _beside(("→", Text(findings[0].fix, overflow="fold")))
+    return _beside((Text(_SIGNS[severity], style=STYLES[severity]), told), ("", reason), ("", fix))
+
+
+def _beside(*rows: tuple[RenderableType, RenderableType]) -> Table:
+    """Return rows of a sign and what it stands for, whose lines keep clear of the sign when they wrap."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for row in rows:
+        grid.add_row(*row)
+    return grid
 
 
 def _buckets(report: Report) -> Table:

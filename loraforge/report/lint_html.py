@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loraforge.dataset.lint import RULES, Report, Subject
@@ -13,7 +13,7 @@ from loraforge.report.pages import environment, picture_data, write_page
 _SIDE = 420
 _MOST_CARDS = 400  # a page of 10,000 thumbnails opens in no browser
 _CAPTION_CHARACTERS = 600
-_NAMES_IN_FULL = 4  # findings about more pictures are told once, above the pictures
+_NAMES_IN_FULL = 4  # findings about more pictures are told above the pictures, and each card has their title
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,10 @@ def render(report: Report) -> str:
     )
 
 
-def _remark(finding: Finding, *, short: bool = False) -> Remark:
+def _remark(finding: Finding) -> Remark:
     told = finding.where == "the set" or finding.message.endswith(finding.where)
-    reason = RULES[finding.code].reason
-    message = (
-        finding.message.removesuffix(f": {finding.where}") if short and len(finding.where) > 60 else finding.message
-    )
-    return Remark(finding.severity, finding.code, "" if told else finding.where, message, reason, finding.fix)
+    where, reason = "" if told else finding.where, RULES[finding.code].reason
+    return Remark(finding.severity, finding.code, where, finding.message, reason, finding.fix)
 
 
 def _general(report: Report) -> list[Remark]:
@@ -106,8 +103,10 @@ def _general(report: Report) -> list[Remark]:
 def _cards(report: Report) -> list[Card]:
     by_name: dict[str, list[Finding]] = {}
     for finding, about in zip(report.findings, report.about, strict=True):
+        wide = len(about) > _NAMES_IN_FULL
+        told = replace(finding, message=RULES[finding.code].title) if wide else finding
         for name in about:
-            by_name.setdefault(name, []).append(finding)
+            by_name.setdefault(name, []).append(told)
     subjects = sorted(report.subjects, key=lambda subject: subject.name not in by_name)[:_MOST_CARDS]
     if len(report.subjects) <= _MOST_CARDS:
         subjects = list(report.subjects)
@@ -132,7 +131,7 @@ def _card(subject: Subject, thumbnail: str, findings: list[Finding]) -> Card:
         caption=printable(cut),
         crop=crop,
         cropped=placed.cropped_percent if placed is not None else 0.0,
-        remarks=[_remark(finding, short=True) for finding in findings],
+        remarks=[_remark(finding) for finding in findings],
         severity=findings[0].severity if findings else "clean",
     )
 
@@ -159,5 +158,5 @@ def _bars(report: Report) -> list[Bar]:
     for index, ((width, height), count) in enumerate(sorted(counts.items(), key=lambda item: item[0][0] / item[0][1])):
         scale = 30 / max(width, height)
         label = f"{width}×{height}"
-        bars.append(Bar(label, count, 420 * count / most, 8 + 40 * index, width * scale, height * scale))
+        bars.append(Bar(label, count, 230 * count / most, 8 + 40 * index, width * scale, height * scale))
     return bars

@@ -13,7 +13,7 @@ from loraforge.trigger.sources import HOW_TO_GET
 from loraforge.trigger.vocabulary import Piece, Tokenizers, Vocabulary
 
 _WHERE = "dataset.trigger"
-_BETTER = "`loraforge trigger WORD` suggests words that are free"
+BETTER = "`loraforge trigger WORD` suggests words that are free"
 # Beyond these the trigger takes more of the caption's attention than two words of content do.
 _MOST_PIECES = 6
 _MOST_CHARACTERS = 20
@@ -56,7 +56,7 @@ def _form() -> TypeAdapter[str]:
     return TypeAdapter(Trigger)  # takes longer to build than most commands take to check a word
 
 
-def _finding(code: str, severity: Severity, message: str, fix: str = _BETTER) -> Finding:
+def _finding(code: str, severity: Severity, message: str, fix: str = BETTER) -> Finding:
     return Finding(code, severity, _WHERE, message, fix)
 
 

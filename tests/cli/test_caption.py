@@ -64,7 +64,7 @@ def test_a_bad_picture_gives_the_datasets_exit_code(folder, capsys):
     (folder / "a.png").write_bytes(b"broken")
     assert run(["caption", str(folder), "--trigger", "zxq"]) == 4
     assert (folder / "b.txt").exists()
-    assert "1 pictures could not be captioned" in capsys.readouterr().err
+    assert "1 picture could not be captioned" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

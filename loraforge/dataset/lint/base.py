@@ -153,6 +153,11 @@ class Rule:
     fix: str
     look: Callable[[Scene], Iterator[Hit]]
 
+    @property
+    def title(self) -> str:
+        """What it looks for, in a few words without a full stop."""
+        return (self.look.__doc__ or "").strip().removesuffix(".")
+
     def findings(self, scene: Scene) -> Iterator[tuple[Finding, tuple[str, ...]]]:
         """Yield findings with the names of the pictures they are about."""
         for hit in self.look(scene):

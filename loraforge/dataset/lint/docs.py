@@ -31,8 +31,7 @@ def markdown() -> str:
 
 
 def _section(rule: Rule) -> str:
-    what = (rule.look.__doc__ or "").strip()
-    return f"### `{rule.code}` ({rule.severity})\n\n{what} {rule.reason}\n\n→ {rule.fix}"
+    return f"### `{rule.code}` ({rule.severity})\n\n{rule.title}. {rule.reason}\n\n→ {rule.fix}"
 
 
 if __name__ == "__main__":
