@@ -17,7 +17,9 @@ from memory_configurations import Configuration  # beside this script
 
 HERE = Path(__file__).parent
 RECORD = HERE / "memory.jsonl"
+RUNS = HERE / "engine_runs.jsonl"
 _BEGIN, _END = "<!-- tables: python benchmarks/memory.py --table -->", "<!-- end of tables -->"
+_MEASURED_CARD = "H100 80GB HBM3"
 _PHASES: dict[str, Phase] = {
     "train": "training", "sample": "sampling", "latents": "latent-caching", "text": "text-caching",
 }  # fmt: skip
@@ -97,9 +99,47 @@ def _compared(entry: dict[str, Any], name: str) -> Compared:
     card = card_named(name)
     if configuration.phase == "train" and card is not None:
         last = entry["seconds"][-2:]  # the two steps on the largest bucket, once all is warm
-        seconds = sum(last) / len(last), seconds_per_step(job, size, card)
+        seconds = sum(last) / len(last), seconds_per_step(job, size, card, launch=1.0)
     measured = Peak(entry["allocated_gib"], entry["reserved_gib"])
     return Compared(configuration, measured, predicted, seconds, bool(entry.get("cast_on_gpu")))
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """The step of a run of the engine itself, with its whole loop.
+
+    Attributes:
+        name: of the configuration.
+        side: of the pictures in pixels.
+        source: where it was measured.
+        seconds: a step.
+        predicted: likewise.
+    """
+
+    name: str
+    side: int
+    source: str
+    seconds: float
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """How far the prediction is off, as a share."""
+        return self.predicted / self.seconds - 1
+
+
+def engine_runs(record: Path = RUNS) -> list[EngineRun]:
+    """Return the runs of a record with their predictions."""
+    card = card_named(_MEASURED_CARD)
+    assert card is not None
+    runs = []
+    for line in record.read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        network = {"train_clip_l": entry.get("train_clip_l", False)}
+        job = Job.model_validate({"memory": entry["memory"], "network": network})
+        predicted = seconds_per_step(job, (entry["side"], entry["side"]), card, entry["parts"])
+        runs.append(EngineRun(entry["name"], entry["side"], entry["source"], entry["seconds"], predicted))
+    return runs
 
 
 def write_table() -> None:
@@ -130,6 +170,10 @@ def _lines(machines: list[dict[str, Any]], rows: list[Compared]) -> Iterator[str
     yield "| s/it, predicted | off |\n"
     yield "|---|---|---|---|---|---|---|---|\n"
     yield from map(_row, rows)
+    yield "\nA step in runs of the engine itself:\n\n"
+    yield "| configuration, batch 1, rank 16, adafactor | s/it, predicted | off | from |\n|---|---|---|---|\n"
+    for run in engine_runs():
+        yield f"| {run.side}, {run.name} | {run.seconds:.2f}, {run.predicted:.2f} | {run.error:+.0%} | {run.source} |\n"
     yield "\n"
 
 

@@ -35,6 +35,7 @@ class Forecast:
         card: what the time is predicted for.
         vram_gib: memory to fit; None where no card is known.
         weights: what the weight files hold.
+        buckets: every training size.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class Forecast:
     card: Card
     vram_gib: float | None
     weights: WeightFacts
+    buckets: tuple[Size, ...] = ()
 
     @cached_property
     def memory(self) -> MemoryEstimate:
@@ -54,7 +56,7 @@ class Forecast:
     @cached_property
     def duration(self) -> Duration:
         """The time it takes."""
-        return predict_duration(self.job, self.size, self.pictures, self.card)
+        return predict_duration(self.job, self.size, self.pictures, self.card, self.buckets)
 
     def lines(self) -> Iterator[str]:
         """Yield the predictions as lines for people."""
@@ -120,15 +122,14 @@ def forecast(
     """
     buckets = dataset.buckets if dataset else {}
     size = max(buckets, key=lambda bucket: bucket[0] * bucket[1], default=training_size(job))
+    memory = vram_gib
     if vram_gib is not None:
-        card, memory = typical_card(vram_gib), vram_gib
+        card = typical_card(vram_gib)
     elif gpu is not None:
         card, memory = card_named(gpu.name) or typical_card(gpu.total_gib), gpu.total_gib
-    else:
-        return Forecast(
-            job, size, dataset.pictures if dataset else 0, _profiles_card(job), None, weights
-        )  # what will run it is not known
-    return Forecast(job, size, dataset.pictures if dataset else 0, card, memory, weights)
+    else:  # what will run it is not known
+        card = _profiles_card(job)
+    return Forecast(job, size, dataset.pictures if dataset else 0, card, memory, weights, tuple(buckets))
 
 
 def _profiles_card(job: Job) -> Card:

@@ -35,7 +35,6 @@ def check(
 ) -> int:
     """Check settings, dataset and machine: all findings at once, before a GPU minute is spent."""
     from loraforge.advice.check import Checked, check_all  # not needed for --help
-    from loraforge.report.fit_table import as_text, fit_table
 
     try:
         settings = load_settings(
@@ -49,6 +48,8 @@ def check(
         return fault.exit_code
     checked = check_all(settings.job, environ=os.environ, vram_gib=vram)
     if table and checked.forecast:
+        from loraforge.report.fit_table import as_text, fit_table  # rich's tables take a twentieth of a second
+
         result(as_text(fit_table(settings.job, checked.forecast)))
         return 0
     if measure and checked.measurable:

@@ -28,7 +28,7 @@ def forecasts(job: Job, seen: Forecast) -> Iterator[Forecast]:
     open_job = job.model_copy(update={"memory": job.memory.model_copy(update={"profile": "auto"})})
     for card in TABLE:
         settled = decided(open_job, seen.pictures, card.vram_gib)
-        yield Forecast(settled, seen.size, seen.pictures, card, card.vram_gib, seen.weights)
+        yield replace(seen, job=settled, card=card, vram_gib=card.vram_gib)
 
 
 def fit_table(job: Job, seen: Forecast) -> Table:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 try:
-    from memory_table import compared
+    from memory_table import compared, engine_runs
 finally:
     sys.path.pop()
 
-__all__ = ["compared"]
+__all__ = ["compared", "engine_runs"]
