@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from full_size import write_pictures
+from full_size import materialise, write_pictures
 
 ALL = "norms,adafactor,swap,compile"
 WARM = 3  # steps at a row's begin that do not count
@@ -113,7 +113,7 @@ class Bench:
         with torch.device("meta"):
             model = self.models.Flux(params)
         torch.manual_seed(0)
-        return _materialised(model, self.device, dtype)
+        return materialise(model, self.device, dtype)
 
     def _replace_loaders(self) -> None:
         utils: Any = importlib.import_module("library.flux_utils")
@@ -130,7 +130,7 @@ class Bench:
         from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
         if self.full_text and not self.tiny:
-            return _materialised(load(None, None, "cpu", state_dict={}), self.device, torch.bfloat16)
+            return materialise(load(None, None, "cpu", state_dict={}), self.device, torch.bfloat16)
         width, pooled = (64, 64) if self.tiny else (4096, 768)
         if kind == "t5":
             t5 = T5Config(vocab_size=600, d_model=width, d_kv=64, d_ff=64, num_layers=1, num_heads=1)
@@ -315,23 +315,6 @@ def _kernels(change: str) -> Iterator[None]:
             torch.backends.cuda.preferred_blas_library("cublaslt")
             undo.callback(torch.backends.cuda.preferred_blas_library, before)
         yield
-
-
-def _materialised(model: Any, device: str, dtype: Any) -> Any:
-    """Give parameters without memory random values; buffers keep theirs."""
-    import torch
-
-    for module in model.modules():
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            values = torch.empty(parameter.shape, device=device, dtype=dtype)
-            if parameter.ndim < 2:
-                values.fill_(1 if name in {"weight", "scale"} else 0)
-            elif dtype == torch.float8_e4m3fn:
-                values.view(torch.uint8).random_(0, 32)  # 0 to 1/8; a cast would leave holes in the memory
-            else:
-                values.normal_(0, 0.02)
-            setattr(module, name, torch.nn.Parameter(values, requires_grad=False))
-    return model.to(device)
 
 
 def _slug(name: str) -> str:

@@ -56,6 +56,24 @@ def _write(shapes: dict[str, Any], path: Path) -> None:
     part.replace(path)
 
 
+def materialise(module: Any, device: Any, dtype: Any) -> Any:
+    """Give parameters without memory random values on a device; buffers that have values keep them."""
+    import torch
+
+    for child in module.modules():
+        for name, parameter in list(child.named_parameters(recurse=False)):
+            # Made in their final type: a cast would leave holes behind that the engine's loading does not.
+            values = torch.empty(parameter.shape, device=device, dtype=dtype)
+            if parameter.ndim < 2:
+                values.fill_(1 if name in {"weight", "scale"} else 0)
+            elif dtype == torch.float8_e4m3fn:
+                values.view(torch.uint8).random_(0, 32)  # 0 to 1/8
+            else:
+                values.normal_(0, 0.02)
+            setattr(child, name, torch.nn.Parameter(values, requires_grad=False))
+    return module.to(device)
+
+
 def write_pictures(folder: Path, sizes: tuple[tuple[int, int], ...], count: int = 20) -> Path:
     """Write captioned pictures of these (width, height) by turns."""
     import numpy as np

@@ -8,6 +8,7 @@ from typing import Any
 import flux_train_network
 import torch
 from accelerate import Accelerator
+from full_size import materialise
 from library import flux_models, flux_train_utils, flux_utils, strategy_flux, train_util
 from memory_configurations import Configuration
 from networks import lora_flux
@@ -15,22 +16,6 @@ from networks import lora_flux
 _OPTIMIZERS = {"adafactor": "Adafactor", "adamw": "AdamW", "adamw8bit": "AdamW8bit"}
 # Beside the square, as a set of pictures has them; of nearly its area, so that they don't decide the peak.
 _ASPECTS = {512: (608, 416), 768: (896, 640), 1024: (1216, 832)}
-
-
-def materialise(module: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
-    """Give parameters without memory random values on a device; buffers that have values keep them."""
-    for child in module.modules():
-        for name, parameter in list(child.named_parameters(recurse=False)):
-            # Made in their final type: a cast would leave holes behind that the engine's loading does not.
-            values = torch.empty(parameter.shape, device=device, dtype=dtype)
-            if parameter.ndim < 2:
-                values.fill_(1 if name in {"weight", "scale"} else 0)
-            elif dtype == torch.float8_e4m3fn:
-                values.view(torch.uint8).random_(0, 32)  # 0 to 1/8
-            else:
-                values.normal_(0, 0.02)
-            setattr(child, name, torch.nn.Parameter(values, requires_grad=False))
-    return module.to(device)
 
 
 def transformer(device: torch.device, dtype: torch.dtype) -> flux_models.Flux:
