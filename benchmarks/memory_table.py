@@ -1,4 +1,4 @@
-"""Predictions beside the record of benchmarks/memory.py, as the tables of memory.md."""
+"""Predictions beside the record of benchmarks/memory.py, as the tables of memory.md and of the README."""
 
 import json
 import sys
@@ -9,8 +9,13 @@ from typing import Any
 
 from loraforge.advice.cards import card_named
 from loraforge.advice.duration import seconds_per_step
+from loraforge.advice.facts import DatasetFacts, WeightFacts
+from loraforge.advice.fitting import decided
+from loraforge.advice.forecast import forecast
 from loraforge.advice.memory import Peak, Phase, predict_memory
 from loraforge.config.job import Job
+from loraforge.report.fit_table import forecasts
+from loraforge.settings import load
 
 sys.path.insert(0, str(Path(__file__).parent))
 from memory_configurations import Configuration  # beside this script
@@ -19,6 +24,8 @@ HERE = Path(__file__).parent
 RECORD = HERE / "memory.jsonl"
 RUNS = HERE / "engine_runs.jsonl"
 _BEGIN, _END = "<!-- tables: python benchmarks/memory.py --table -->", "<!-- end of tables -->"
+_README_BEGIN = "<!-- tables: python benchmarks/memory.py --table, from here -->"
+SIDE = 1024
 _MEASURED_CARD = "H100 80GB HBM3"
 _PHASES: dict[str, Phase] = {
     "train": "training", "sample": "sampling", "latents": "latent-caching", "text": "text-caching",
@@ -143,13 +150,56 @@ def engine_runs(record: Path = RUNS) -> list[EngineRun]:
 
 
 def write_table() -> None:
-    """Renew the tables between the marks of memory.md."""
+    """Renew the tables between the marks of memory.md and of the README."""
     machines, rows = compared()
-    target = HERE / "memory.md"
-    text = target.read_text("utf-8")
-    before, _, rest = text.partition(_BEGIN)
+    _renew(HERE / "memory.md", _BEGIN, "".join(_lines(machines, rows)))
+    _renew(HERE.parent / "README.md", _README_BEGIN, "".join([*_cards(), *_tiers(rows)]))
+
+
+def _renew(target: Path, mark: str, text: str) -> None:
+    before, _, rest = target.read_text("utf-8").partition(mark)
     _, _, after = rest.partition(_END)
-    target.write_text(f"{before}{_BEGIN}\n{''.join(_lines(machines, rows))}{_END}{after}", encoding="utf-8")
+    target.write_text(f"{before}{mark}\n{text}{_END}{after}", encoding="utf-8")
+
+
+def _cards() -> Iterator[str]:
+    """Yield what the style preset takes on each size of card, with twenty pictures and T5 in 8 bits."""
+    job = load(None, preset="style", cwd=HERE).job
+    seen = forecast(decided(job, 20, 80), DatasetFacts(20), None, 80, WeightFacts(t5_fp8=True))
+    yield "\n| card | `auto` takes | peak, predicted | s a step, predicted | whole run |\n|---|---|---|---|---|\n"
+    for card in forecasts(job, seen):
+        memory, duration = card.job.memory, card.duration
+        taken = ["checkpointing"] if memory.gradient_checkpointing else ["all in bf16, nothing recomputed"]
+        taken += ["8 bits"] if memory.fp8_base else []
+        taken += [f"{memory.blocks_to_swap} blocks swapped"] if memory.blocks_to_swap else []
+        taken += [f"samples of {card.job.sampling.width}"] if card.job.sampling.width < SIDE else []
+        kind = "" if duration.measured else f" ({card.card.name}, estimate)"
+        yield f"| {card.vram_gib:.0f} GB | {', '.join(taken)} | {card.memory.peak.reserved_gib:.1f} GiB "
+        yield f"| {duration.seconds_per_step:.1f}{kind} | {duration.total_seconds / 60:.0f} min |\n"
+
+
+def _tiers(rows: list[Compared]) -> Iterator[str]:
+    """Yield, for the configurations that were also run fast, what was measured and how far predictions are off."""
+    runs = {run.name: run for run in engine_runs() if run.side == SIDE and run.source == "fast.md"}
+    yield "\n| on an H100, at 1024 | GiB reserved | plain s a step | fast s a step |\n|---|---|---|---|\n"
+    for row in rows[:4]:
+        setting = row.configuration
+        name = ", ".join(
+            filter(
+                None,
+                [
+                    "checkpointing" if setting.checkpointing else "no checkpointing",
+                    "fp8" if setting.fp8 else "bf16",
+                    f"{setting.swap} swapped" if setting.swap else "",
+                ],
+            )
+        )
+        peak = f"{row.measured.reserved_gib:.2f} ({row.reserved_error:+.1%}{' †' if row.cast else ''})"
+        times = [f"{runs[key].seconds:.2f} ({runs[key].error:+.0%})" for key in (name, f"{name}, fast")]
+        yield f"| {name} | {peak} | {' | '.join(times)} |\n"
+    if any(row.cast for row in rows[:4]):
+        yield "\n† the measurement, not the prediction, is off: see benchmarks/memory.md.\n"
+    yield "\n"
 
 
 def _lines(machines: list[dict[str, Any]], rows: list[Compared]) -> Iterator[str]:
