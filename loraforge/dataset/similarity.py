@@ -9,6 +9,7 @@ import numpy as np
 
 HASH_BITS = 64
 NEAR_BITS = 7  # hashes of one picture saved twice differ in fewer bits than this; strangers in about 32
+_CROPPED = 1.2  # a copy may have lost a border; a landscape is no copy of a portrait
 _BANDS = 4
 _BAND_BITS = HASH_BITS // _BANDS
 
@@ -21,11 +22,13 @@ class Print:
         straight: 64-bit perceptual hash.
         mirrored: the same of the mirrored picture.
         thumb: 256 grey values of its 16x16 reduction, to confirm what the hash suspects.
+        aspect: width by height.
     """
 
     straight: int
     mirrored: int
     thumb: bytes
+    aspect: float = 1.0
 
 
 def duplicate_groups(prints: Sequence[Print]) -> list[list[int]]:
@@ -39,14 +42,14 @@ def duplicate_groups(prints: Sequence[Print]) -> list[list[int]]:
     tables: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(_BANDS)]
     for index, picture in enumerate(prints):
         same = first_with.setdefault(picture.straight, index)
-        if same != index and _alike(prints[same].thumb, picture.thumb):
+        if same != index and _alike(prints[same], picture):
             _join(parent, same, index)
             continue
         for other in _candidates(tables, picture.straight):
-            if _bits(prints[other].straight ^ picture.straight) and _alike(prints[other].thumb, picture.thumb):
+            if _bits(prints[other].straight ^ picture.straight) and _alike(prints[other], picture):
                 _join(parent, other, index)
         for other in _candidates(tables, picture.mirrored):
-            if _bits(prints[other].straight ^ picture.mirrored) and _alike(prints[other].thumb, _flip(picture.thumb)):
+            if _bits(prints[other].straight ^ picture.mirrored) and _alike(prints[other], picture, mirrored=True):
                 _join(parent, other, index)
         for band, table in enumerate(tables):
             table[_band(picture.straight, band)].append(index)
@@ -74,17 +77,17 @@ def _candidates(tables: list[dict[int, list[int]]], value: int) -> Iterator[int]
     yield from sorted(seen)
 
 
-def _alike(first: bytes, second: bytes) -> bool:
-    one, two = (np.frombuffer(thumb, np.uint8).astype(np.float32) for thumb in (first, second))
+def _alike(first: Print, second: Print, *, mirrored: bool = False) -> bool:
+    if max(first.aspect, second.aspect) > _CROPPED * min(first.aspect, second.aspect):
+        return False
+    one, two = (np.frombuffer(picture.thumb, np.uint8).astype(np.float32) for picture in (first, second))
+    if mirrored:
+        two = two.reshape(16, 16)[:, ::-1].ravel()
     one, two = one - one.mean(), two - two.mean()
     size = float(np.linalg.norm(one) * np.linalg.norm(two))
     if size < 256 * 4:  # both nearly plain: correlation would be noise
         return bool(np.abs(one - two).max() < 6)
     return float(one @ two) / size > 0.96
-
-
-def _flip(thumb: bytes) -> bytes:
-    return bytes(np.frombuffer(thumb, np.uint8).reshape(16, 16)[:, ::-1].tobytes())
 
 
 def _root(parent: list[int], index: int) -> int:

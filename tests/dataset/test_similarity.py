@@ -16,6 +16,10 @@ from loraforge.dataset.similarity import (
 THUMB = bytes((place * 7) % 251 for place in range(256))
 
 
+def _mirror(thumb: bytes) -> bytes:
+    return np.frombuffer(thumb, np.uint8).reshape(16, 16)[:, ::-1].tobytes()
+
+
 def _flipped(value: int, bits: int, rng: random.Random) -> int:
     for bit in rng.sample(range(64), bits):
         value ^= 1 << bit
@@ -41,9 +45,17 @@ def test_hashes_are_confirmed_by_thumbs():
     assert duplicate_groups([Print(5, 9, THUMB), Print(5, 9, other)]) == []
 
 
+@pytest.mark.parametrize(("aspect", "same"), [(1.5, True), (1.6, True), (1.0, False), (1 / 1.5, False)])
+def test_a_copy_keeps_its_shape(aspect, same):
+    """A border may be gone; a landscape is no copy of a portrait, however alike both are when squeezed."""
+    assert bool(duplicate_groups([Print(5, 9, THUMB, 1.5), Print(5, 9, THUMB, aspect)])) is same
+    turned = [Print(5, 9, THUMB, 1.5), Print(9, 5, _mirror(THUMB), aspect)]
+    assert bool(duplicate_groups(turned)) is same
+
+
 def test_chains_and_mirrors_are_one_group():
     """A copy of a copy and a mirrored copy belong together."""
-    mirrored = bytes(np.frombuffer(THUMB, np.uint8).reshape(16, 16)[:, ::-1].tobytes())
+    mirrored = _mirror(THUMB)
     rng = random.Random(1)  # noqa: S311  # test data
     first, flipped = rng.getrandbits(64), rng.getrandbits(64)
     prints = [

@@ -65,7 +65,12 @@ def near_duplicates(scene: Scene) -> Iterator[Hit]:
     first = {features.digest: (subject, features) for subject, features in reversed(scene.readable)}
     unlike = sorted(first.values(), key=lambda pair: pair[0].path.name)
     prints = [
-        Print(int(features.hash, 16), int(features.mirrored_hash, 16), bytes.fromhex(features.thumb))
+        Print(
+            int(features.hash, 16),
+            int(features.mirrored_hash, 16),
+            bytes.fromhex(features.thumb),
+            features.size[0] / features.size[1],
+        )
         for _, features in unlike
         if not is_empty(features)  # nearly empty pictures are all alike; another rule names them
     ]
