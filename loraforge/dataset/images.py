@@ -110,6 +110,18 @@ def is_picture_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS  # noqa: PTH122  # 10,000 names
 
 
+def is_picture_inside(entry: "os.DirEntry[str]") -> bool:
+    """Tell by its first bytes whether a file is a PNG, JPEG, GIF or WebP, whatever it is called."""
+    try:
+        if not entry.is_file():  # opening a named pipe would wait for ever
+            return False
+        with Path(entry.path).open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or head[8:] == b"WEBP"
+
+
 def list_pictures(folder: Path) -> list[Picture]:
     """Return the pictures directly inside `folder`, sorted by name; hidden files and subfolders don't count.
 

@@ -6,8 +6,15 @@ from pathlib import Path
 
 from loraforge.dataset import embedding, features, lettering
 from loraforge.dataset.buckets import Placement, bucket_for
-from loraforge.dataset.captions import caption_path, read_caption
-from loraforge.dataset.images import PictureError, is_folder, is_picture_name, list_folder, list_pictures
+from loraforge.dataset.captions import CAPTION_SUFFIX, caption_path, read_caption
+from loraforge.dataset.images import (
+    PictureError,
+    is_folder,
+    is_picture_inside,
+    is_picture_name,
+    list_folder,
+    list_pictures,
+)
 
 # The modules of rules register themselves; their order is the order of the report.
 from loraforge.dataset.lint import (  # isort: skip
@@ -106,7 +113,8 @@ def _scene(folder: Path, options: LintOptions) -> Scene:
 
 def _entry(folder: Path, entry: "os.DirEntry[str]") -> Entry:
     target = Path(os.path.realpath(folder / entry.name)) if entry.is_symlink() else None
-    return Entry(entry.name, is_folder(entry), target)
+    named = is_picture_name(entry.name) or entry.name.endswith(CAPTION_SUFFIX)
+    return Entry(entry.name, is_folder(entry), target, disguised=not named and is_picture_inside(entry))
 
 
 def _count_pictures(folder: Path) -> int:

@@ -92,11 +92,13 @@ class Entry:
         name: raw file name.
         is_folder: a folder, or a link to one.
         target: where a symbolic link leads, None for others.
+        disguised: a picture inside, but not by its name.
     """
 
     name: str
     is_folder: bool
     target: Path | None
+    disguised: bool = False
 
 
 @dataclass(frozen=True, slots=True)

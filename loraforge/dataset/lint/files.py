@@ -211,8 +211,9 @@ def unknown_extension(scene: Scene) -> Iterator[Hit]:
     """Pictures in formats that are skipped."""
     for entry in scene.entries:
         extension = _extension(entry.name).lower()
-        if not entry.is_folder and extension in _FOREIGN:
-            yield Hit((printable(entry.name),), f"{printable(extension)} files are skipped")
+        if not entry.is_folder and (extension in _FOREIGN or entry.disguised):
+            what = f"{printable(extension)} files" if extension else "files without extension"
+            yield Hit((printable(entry.name),), f"{what} are skipped")
 
 
 @rule(

@@ -208,6 +208,9 @@ def test_formats_are_told(tmp_path):
     plain.save(tmp_path / "mixed.Jpg")
     plain.save(tmp_path / "claims.png", "JPEG")
     plain.save(tmp_path / "scan.tiff")
+    plain.save(tmp_path / "download", "JPEG")
+    plain.save(tmp_path / "a.jpg_large", "WEBP")
+    os.mkfifo(tmp_path / "pipe")
     found = codes(tmp_path)
     assert {code: names for code, names in found.items() if RULES[code].family == "files"} == {
         "picture-cmyk": {"cmyk.jpg"},
@@ -218,7 +221,7 @@ def test_formats_are_told(tmp_path):
         "picture-turned": {"turned.jpg"},
         "extension-mixed-case": {"mixed.Jpg"},
         "extension-wrong": {"claims.png"},
-        "extension-unknown": {"scan.tiff"},
+        "extension-unknown": {"scan.tiff", "download", "a.jpg_large"},
     }
 
 
