@@ -1,10 +1,12 @@
 """Every path of one run, in one place."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 STORE = ".staged"
+_STAMP = re.compile(r"\d{8}-\d{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +104,13 @@ class RunFolder:
 
 def new_folder(output_dir: Path, name: str, now: datetime) -> RunFolder:
     """Name a run folder that does not exist yet; it is not made here."""
-    stamp = now.strftime("%Y%m%d-%H%M%S")
+    stamps = [found[0] for path in (output_dir / name).glob("*") if (found := _STAMP.match(path.name))]
+    # The newest run is the last by name, also where the clock was set back since the one before.
+    stamp = max([now.strftime("%Y%m%d-%H%M%S"), *stamps])
     path = output_dir / name / stamp
     again = 2
     while path.exists():
-        path = output_dir / name / f"{stamp}-{again}"
+        path = output_dir / name / f"{stamp}-{again:02}"
         again += 1
     return RunFolder(path)
 

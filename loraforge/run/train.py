@@ -78,12 +78,12 @@ def prepare(plan: RunPlan) -> None:
     except OSError as fault:
         hint = "choose another [output] dir with --set output.dir=PATH, or mend its permissions"
         raise MachineError(f"{fault.filename or folder.path}: can't be written: {fault.strerror}", hint) from None
+    # What an engine that was killed left half-written goes.
+    harvest(folder.dataset, store(plan))
+    for part in folder.output.glob(f"*{PART}"):
+        part.unlink(missing_ok=True)
     if plan.resume is None:
         stage(plan.ready.set_, store(plan), folder.dataset)
-    else:  # staged already; what a killed engine left half-written goes
-        harvest(folder.dataset, store(plan))
-        for part in folder.output.glob(f"*{PART}"):
-            part.unlink(missing_ok=True)
 
 
 def store(plan: RunPlan) -> Path:

@@ -29,6 +29,7 @@ _WINDOW = 50  # steps whose exact losses make a mean that shows late what the en
 _EXPLODED = 3.0  # times the lowest settled mean; one step must have been many times that
 _NAMED = 4  # pictures of a batch, at most, that are named
 _DISK_EVERY = 5.0  # seconds
+_ASLEEP = 60.0  # seconds between two looks, which are half a second apart
 _SPARE = 64 * 2**20  # bytes left to the rest of the machine
 
 
@@ -68,6 +69,7 @@ class Watch:
         self._output, self._rate, self._limits, self._free = output, rate, limits or Limits(), free
         self._phase: Phase = "starting"
         self._heard: float | None = None
+        self._looked = math.inf
         self._warned = False
         self._pace = 0.0
         self._whole, self._late = _Lowest(), _Lowest()
@@ -116,8 +118,12 @@ class Watch:
             lowest.mean, lowest.step = mean, step
 
     def _silence(self, now: float) -> Verdict | Problem | None:
+        asleep = now - self._looked
+        self._looked = now
         if self._heard is None:
             self._heard = now
+        elif asleep > _ASLEEP:  # the machine was, or loraforge itself was stopped: not the engine's silence
+            self._heard = min(now, self._heard + asleep)
         silent = now - self._heard
         limit = self._limits.silence[self._phase]
         if self._phase == "training":

@@ -130,10 +130,16 @@ def test_run_folders_do_not_collide(tmp_path):
     first = new_folder(tmp_path, "n", now)
     first.path.mkdir(parents=True)
     second = new_folder(tmp_path, "n", now)
-    assert (first.path.name, second.path.name) == ("20260102-030405", "20260102-030405-2")
+    assert (first.path.name, second.path.name) == ("20260102-030405", "20260102-030405-02")
     first.job.touch()
     assert latest(tmp_path, "n") == first
     assert latest(tmp_path, "other") is None
+    second.path.mkdir()
+    second.job.touch()
+    third = new_folder(tmp_path, "n", now.replace(year=2001))  # the clock was set back
+    third.path.mkdir()
+    third.job.touch()
+    assert latest(tmp_path, "n") == third
 
 
 def test_the_command_line_is_for_show_only():

@@ -66,18 +66,24 @@ def test_only_a_loss_that_explodes_stops_a_run(means, expected):
     assert (found[0] if found else None) == expected
 
 
+def looking(watch, start, end):
+    """Look every ten seconds, and at the end, and return what was told last, None if nothing was."""
+    told = [watch.look(float(now)) for now in range(int(start), int(end), 10)] + [watch.look(end)]
+    return next((found for found in reversed(told) if found is not None), None)
+
+
 @pytest.mark.parametrize("phase", SILENCE)
 def test_silence_is_told_then_acted_on(phase):
     """Half the time is a warning, told once; the whole time ends it; any word starts it anew."""
     watch, limit = Watch(), SILENCE[phase]
     watch.take(PhaseStarted(phase))
     watch.heard(100.0)
-    assert watch.look(100.0 + limit / 2 - 1) is None
+    assert looking(watch, 100.0, 100.0 + limit / 2 - 1) is None
     assert isinstance(watch.look(100.0 + limit / 2), Problem)
-    assert watch.look(100.0 + limit / 2 + 1) is None
+    assert looking(watch, 101.0 + limit / 2, 99.0 + limit) is None
     watch.heard(100.0 + limit)
     assert watch.look(100.0 + limit + 1) is None
-    verdict = watch.look(100.0 + 2 * limit)
+    verdict = looking(watch, 102.0 + limit, 100.0 + 2 * limit)
     assert (verdict.name, phase in verdict.cause) == ("stalled", True)
 
 
@@ -87,8 +93,18 @@ def test_slow_steps_are_no_silence():
     watch.take(PhaseStarted("training"))
     watch.take(Step(1, 10, 100.0, 0.5))
     watch.heard(0.0)
-    assert not isinstance(watch.look(1900.0), Verdict)
-    assert watch.look(2000.0).name == "stalled"
+    assert not isinstance(looking(watch, 0.0, 1900.0), Verdict)
+    assert looking(watch, 1910.0, 2000.0).name == "stalled"
+
+
+def test_a_machine_that_slept_is_no_silence():
+    """Hours between two looks were nobody's silence: the clock went on, and the engine did not run either."""
+    watch = Watch()
+    watch.take(PhaseStarted("training"))
+    watch.heard(0.0)
+    assert looking(watch, 0.0, 100.0) is None
+    assert looking(watch, 40_000.0, 40_300.0) is None
+    assert looking(watch, 40_300.0, 40_850.0).name == "stalled"
 
 
 def test_the_disk_must_hold_the_next_save(tmp_path):
