@@ -81,8 +81,8 @@ def cheapest_change(
 ) -> Change | None:
     """Find the change of settings with which a run fits at the least time; None where no change does.
 
-    Changes that leave the result as it is come first: memory settings, then smaller samples, then a batch of one;
-    only then a lower resolution.
+    Changes that leave the result as it is come first: memory settings, then caches and smaller samples; then text
+    encoders that are not trained and a batch of one, and only then a lower resolution.
 
     Args:
         job: definite settings, which do not fit.
@@ -162,19 +162,32 @@ def _memory_changes(memory: Memory, *, swaps: bool) -> Iterator[Change]:
 def _wider_changes(job: Job) -> Iterator[Change]:
     """Yield what memory settings can be joined with, from harmless to what the result pays for."""
     yield {}
-    smaller: Change = {}
-    if job.sampling.prompts:
-        for side in _SAMPLE_SIDES:
-            if job.sampling.width * job.sampling.height > side * side:
-                smaller = {"sampling.width": side, "sampling.height": side}
-                yield smaller
-    if job.dataset.batch_size > 1:
-        smaller = {**smaller, "dataset.batch_size": 1}
-        yield smaller
+    joined: Change = {}
+    for change in _worth_less(job):
+        joined = {**joined, **change}
+        yield joined
     width, height = training_size(job)
     for side in _SIDES:
         if width * height > side * side:
-            yield {**smaller, "dataset.resolution": side}
+            yield {**joined, "dataset.resolution": side}
+
+
+def _worth_less(job: Job) -> Iterator[Change]:
+    augments = job.engine.extra.get("color_aug") or job.engine.extra.get("random_crop")
+    if job.memory.cache_latents == "off" and not augments:
+        yield {"memory.cache_latents": "disk"}
+    trained = {name: False for name in ("train_clip_l", "train_t5xxl") if getattr(job.network, name)}
+    cached: Change = {"memory.cache_text_encoders": "disk"} if job.memory.cache_text_encoders == "off" else {}
+    if cached and not trained:
+        yield cached
+    if job.sampling.prompts:
+        for side in _SAMPLE_SIDES:
+            if job.sampling.width * job.sampling.height > side * side:
+                yield {"sampling.width": side, "sampling.height": side}
+    if cached and trained:
+        yield {**cached, **{f"network.{name}": value for name, value in trained.items()}}
+    if job.dataset.batch_size > 1:
+        yield {"dataset.batch_size": 1}
 
 
 def _resized(size: Size, before: Job, after: Job) -> Size:

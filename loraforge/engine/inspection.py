@@ -47,7 +47,8 @@ def inspect(path: Path, role: Role, family: Family) -> Iterator[Finding]:
     try:
         tensors = read_header(path)
     except FileNotFoundError:
-        yield _finding("weights-missing", role, f"{path} does not exist; {NAMED[role]} is needed.", FETCH)
+        fix = f"correct model.{role}; or leave it out of the settings, and {FETCH}"
+        yield _finding("weights-missing", role, f"{path} does not exist; {NAMED[role]} is needed.", fix)
     except HeaderError as error:
         yield _finding(error.code, role, f"{path} {error}.", f"use {_ORDINARY[role]}; to fetch it: {FETCH}")
     except OSError as error:

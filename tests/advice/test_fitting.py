@@ -107,6 +107,17 @@ def test_samples_shrink_before_training_does():
     assert fits(estimate(with_change(job, change), t5_fp8=True), 8)
 
 
+def test_caches_come_before_the_result_suffers():
+    """The guide's flags on 12 GB: cache, and leave the text encoder alone, rather than train at less than 1024."""
+    off = {"cache_latents": "off", "cache_text_encoders": "off", "gradient_checkpointing": True, "fp8_base": False}
+    job = decided(Job.model_validate({"memory": off, "network": {"train_clip_l": True}}), 20, None)
+    change = cheapest_change(job, (1024, 1024), typical_card(12), 12)
+    assert change["memory.cache_latents"] == change["memory.cache_text_encoders"] == "disk"
+    assert change["network.train_clip_l"] is False
+    assert "dataset.resolution" not in change
+    Job.model_validate(with_change(job, change).model_dump())
+
+
 def test_where_nothing_helps_nothing_is_proposed():
     """T5 in 16 bits does not fit 8 GB, whatever is set."""
     job = decided(Job(), 20, 8)
