@@ -12,6 +12,8 @@ from loraforge.dataset.captions import replace_bytes
 from loraforge.run.folder import RunFolder
 from loraforge.run.lock import NAME, holder
 
+RESERVE = ".reserve"
+_ROOM = 1 << 14  # bytes: state.json and its scratch file, rounded up by any file system
 Status = Literal["running", "done", "failed", "interrupted"]
 
 
@@ -62,9 +64,17 @@ class Record:
         return frozenset(path for table in tables if isinstance(table, dict) for path in table)
 
 
+def reserve(folder: RunFolder) -> None:
+    """Keep room on the disk for the last word of a run that fills it."""
+    with suppress(OSError):
+        replace_bytes(folder.path / RESERVE, bytes(_ROOM))
+
+
 def write(folder: RunFolder, record: Record) -> None:
     """Replace state.json; a full disk must not end a run, so that nothing is said of it here."""
     with suppress(OSError):
+        if record.status != "running":
+            (folder.path / RESERVE).unlink(missing_ok=True)
         replace_bytes(folder.state, (json.dumps(asdict(record), indent=1) + "\n").encode())
         if hasattr(os, "O_DIRECTORY"):  # the new name reaches the disk with its folder
             handle = os.open(folder.path, os.O_RDONLY)

@@ -22,7 +22,7 @@ from loraforge.run.ends import End, end_of
 from loraforge.run.folder import STORE, RunFolder
 from loraforge.run.plan import RunPlan, environment
 from loraforge.run.process import EngineProcess
-from loraforge.run.record import Record, write
+from loraforge.run.record import Record, reserve, write
 from loraforge.run.resume import step_of
 from loraforge.run.supervise import Ending, StopRequests, supervise
 from loraforge.run.verify import Proof, expected_modules, prove
@@ -180,6 +180,7 @@ class _Current:
 
     def __init__(self, folder: RunFolder, record: Record) -> None:
         self._folder, self._record, self._written = folder, record, 0.0
+        reserve(folder)
         self.put()
 
     def put(self, **values: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from loraforge.run.folder import RunFolder
 from loraforge.run.lock import owned
-from loraforge.run.record import Record, read, standing, write
+from loraforge.run.record import RESERVE, Record, read, reserve, standing, write
 
 FULL = Record(
     "running", "", "", ("a",), "demo", 4, 12, "training", "2026-01-01T00:00:00+00:00", None, 7, "mark", None, 5, 2,
@@ -80,6 +80,16 @@ def test_foreign_types_are_left_out(tmp_path, values):
         assert isinstance(found.step, int)
         assert all(isinstance(line, str) for line in found.evidence)
         assert found.changed_paths == frozenset()
+
+
+def test_the_last_word_has_room(tmp_path):
+    """What is kept back while a run goes on is given up when it ends."""
+    folder = RunFolder(tmp_path)
+    reserve(folder)
+    write(folder, FULL)
+    assert (tmp_path / RESERVE).stat().st_size > 2 * 4096
+    write(folder, replace(FULL, status="failed", end="disk-full"))
+    assert not (tmp_path / RESERVE).exists()
 
 
 def test_an_unwritable_folder_ends_no_run(tmp_path):
