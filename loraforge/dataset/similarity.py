@@ -102,11 +102,16 @@ def _join(parent: list[int], first: int, second: int) -> None:
     parent[second] = first
 
 
-def shared_composition(layouts: Sequence[Sequence[float]], *, likeness: float = 0.8, leaders: int = 64) -> list[int]:
-    """Return the largest group of indices whose masses lie in the same places as those of one of them.
+def shared_composition(
+    layouts: Sequence[Sequence[float]], least: int = 2, *, likeness: float = 0.8, leaders: int = 64
+) -> list[int]:
+    """Return the indices of pictures whose masses lie in the same places; none when they are fewer than `least`.
+
+    One of them is the pattern that tells whether there is such a group, and their mean the one that tells who is in it.
 
     Args:
         layouts: vectors of `pixels.layout`: two unit parts of equal length.
+        least: pictures that must be like one of them.
         likeness: mean correlation of both parts above which two pictures share a composition.
         leaders: pictures tried as the pattern, spread evenly, which keeps large sets linear.
     """
@@ -116,7 +121,11 @@ def shared_composition(layouts: Sequence[Sequence[float]], *, likeness: float = 
     tried = np.unique(np.linspace(0, len(table) - 1, min(leaders, len(table))).astype(int))
     alike = table[tried] @ table.T / 2 > likeness
     best = alike[alike.sum(1).argmax()]
-    return [int(index) for index in np.flatnonzero(best)]
+    if best.sum() < least:
+        return []
+    parts = table[best].mean(0).reshape(2, -1)
+    mean = (parts / (np.linalg.norm(parts, axis=1, keepdims=True) + 1e-6)).ravel()
+    return [int(index) for index in np.flatnonzero(table @ mean / 2 > likeness)]
 
 
 def outliers(vectors: Any) -> list[tuple[int, float]]:
@@ -139,12 +148,18 @@ def outliers(vectors: Any) -> list[tuple[int, float]]:
     distance = np.sqrt(distance)
     usual = float(np.median(distance))
     doubt = 1 + max(0, 18 - len(table)) / 20  # a small bulk describes itself poorly
-    limit = max(2.25, 3.1 * usual) * doubt
-    far = [(int(index), float(distance[index] / usual)) for index in np.flatnonzero(distance > limit)]
+    limit = max(_FAR, 3.1 * usual) * doubt
+    ordered = np.sort(distance)[len(table) * 2 // 3 :]
+    behind_gap = ordered[1:][ordered[1:] > _GAP * ordered[:-1]]
+    if behind_gap.size:  # a bulk that varies much has its strangers nearer, but they stand apart
+        limit = min(limit, max(_FAR * doubt, float(behind_gap[0])))
+    far = [(int(index), float(distance[index] / usual)) for index in np.flatnonzero(distance >= limit)]
     return sorted(far, key=lambda pair: -pair[1]) if len(far) * 3 <= len(table) else []
 
 
 _FEWEST = 16
+_FAR = 2.25
+_GAP = 1.5
 _FLOOR = 0.12  # differences of this size are chance even between pictures of one hand
 _LEAVE_OUT_BELOW = 100  # in larger sets one picture no longer moves the bulk
 

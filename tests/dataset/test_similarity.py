@@ -98,6 +98,15 @@ def test_strangers_are_outliers(strangers):
     assert {index for index, _ in outliers(table)} == set(range(strangers))
 
 
+def test_strangers_stand_apart_from_a_bulk_that_varies():
+    """Where pictures of one hand differ much, a gap tells strangers that distance alone would not."""
+    rng = np.random.default_rng(2)
+    table = rng.normal(0, 0.2, (24, 27))
+    assert outliers(table) == []
+    table[:2] += 0.6 * np.sign(rng.normal(0, 1, 27))
+    assert {index for index, _ in outliers(table)} == {0, 1}
+
+
 def test_few_pictures_have_no_bulk():
     """Fifteen pictures are too few to say who is the stranger."""
     table = _bulk(15)
@@ -121,4 +130,16 @@ def test_shared_composition_finds_the_largest_group():
     layouts = [[1.0 if place in {index, 64 + index} else 0.0 for place in range(128)] for index in range(10)]
     layouts[3] = layouts[7] = layouts[1]
     assert shared_composition(layouts) == [1, 3, 7]
-    assert shared_composition([]) == []
+    assert shared_composition(layouts, 4) == shared_composition([]) == []
+
+
+def test_a_composition_is_told_by_what_its_pictures_share():
+    """Each differs from every other in its own way; their mean names them all, and none of the rest."""
+    rng = np.random.default_rng(5)
+    pattern, rest = rng.normal(0, 1, (2, 64)), rng.normal(0, 1, (8, 2, 64))
+    members = pattern + rng.normal(0, 0.43, (12, 2, 64))
+    parts = np.concatenate([members, rest])
+    parts /= np.linalg.norm(parts, axis=2, keepdims=True)
+    table = parts.reshape(20, 128)
+    assert (table[:12] @ table[:12].T / 2 > 0.8).sum(1).max() < 12
+    assert shared_composition(table.tolist(), 6) == list(range(12))

@@ -89,8 +89,8 @@ def near_duplicates(scene: Scene) -> Iterator[Hit]:
 def one_composition(scene: Scene) -> Iterator[Hit]:
     """Masses in the same places."""
     pairs = scene.readable
-    alike = shared_composition([features.layout for _, features in pairs])
-    if len(alike) >= max(6, len(pairs) * 0.5):
+    alike = shared_composition([features.layout for _, features in pairs], max(6, -(-len(pairs) // 2)))
+    if alike:
         names = tuple(pairs[index][0].name for index in alike)
         yield Hit(names, f"{len(alike)} of {len(pairs)} pictures share one composition")
 

@@ -199,6 +199,7 @@ def test_is_silent_on_a_sound_set(code):
     [
         ("picture-small", changed(size=(832, 1216))),
         ("picture-upscaled", changed(size=(4000, 3000), detail_loss=0.1)),
+        ("picture-upscaled", changed(detail_loss=0.2, sharpness=0.4)),
         ("picture-blurred", scene(*(subject(index, sharpness=0.1) for index in range(15)))),
         ("picture-jpeg-artefacts", changed(format="JPEG", quality=85, name="p00.jpg")),
         ("picture-framed", changed(borders=(0.05, 0.0, 0.0, 0.0))),
@@ -239,6 +240,12 @@ def test_is_silent(code, where):
 def test_misspelt_triggers(caption, near):
     """Letters left out, swapped or in another case are seen; ordinary words are not."""
     assert bool(found("trigger-misspelt", captioned(caption, trigger="zxy_style"))) is near
+
+
+@pytest.mark.parametrize(("loss", "sharpness"), [(0.1, 0.9), (0.2, 0.3)])
+def test_enlarging_leaves_one_strong_sign_or_two_weak_ones(loss, sharpness):
+    """No detail to lose, or little of it and soft edges."""
+    assert found("picture-upscaled", changed(detail_loss=loss, sharpness=sharpness))
 
 
 def test_severity_follows_the_case():
