@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import typer
@@ -54,7 +55,7 @@ def compare(
     best = next((one for one in judged if one.curves), judged[0])
     page, table = out or run / "compare.html", sheet or run / "compare.png"
     write_page(page, render_compare(read.name, judged, best))
-    write_sheet(contact_sheet(best.grid), table)
+    write_sheet(contact_sheet(best.grid, chosen=best.advice.step), table)
     remember(read, best.advice)
     _tell(read, best, page, table)
     result(json.dumps(_document(best), indent=1) if as_json else str(page))
@@ -110,7 +111,7 @@ def _tell(read: "Run", best: "Judged", page: Path, sheet: Path) -> None:
         console.print(f"  {best.grid.cells[row, version].name}: {fault}", markup=False, style="yellow")
     console.print(f"page: {page}\ncontact sheet: {sheet}", markup=False)
     if advice.step is not None:
-        console.print(f"next: loraforge ship {read.folder.path} --step {advice.step}", markup=False)
+        console.print(f"next: loraforge ship {quote(str(read.folder.path))} --step {advice.step}", markup=False)
 
 
 def _headline(advice: "Recommendation") -> str:

@@ -18,13 +18,14 @@ def remember(run: Run, advice: Recommendation) -> None:
         replace_bytes(_file(run), (json.dumps(asdict(advice), indent=1) + "\n").encode())
 
 
-def recommended(run: Run) -> int | None:
-    """Return the step that was recommended, None where there was none or its checkpoint is gone."""
+def recommended(run: Run) -> tuple[int, str] | None:
+    """Return (step, why, as one sentence); None where nothing was recommended or its checkpoint is gone."""
     try:
-        step = json.loads(_file(run).read_text(encoding="utf-8"))["step"]
+        said = json.loads(_file(run).read_text(encoding="utf-8"))
+        step, why = said["step"], "; ".join(said["reasons"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return step if isinstance(step, int) and step in run.loras() else None
+    return (step, why) if isinstance(step, int) and step in run.loras() else None
 
 
 def _file(run: Run) -> Path:

@@ -16,13 +16,14 @@ from loraforge.report.charts import Look, Mark, Series, line_chart
 from loraforge.report.pages import environment, picture_data, readable
 
 _BUDGET = 15_000_000  # characters of all pictures; the page stays under 20 MB
-_SIDES = (768, 640, 512, 384, 256, 160, 96)
+_SIDE, _LEAST_SIDE = 768, 96  # pixels
 _CURVES: tuple[tuple[str, Look], ...] = (
     ("style", "bold"),
     ("retention", "second"),
     ("memory", "third"),
     ("leak", "faint"),
 )
+_ACCENT = "#b4472e"
 _SHEET_SIDE = 20_000  # pixels; a sheet of more is opened by nothing
 
 
@@ -32,7 +33,7 @@ class Cell:
 
     picture: str
     fault: str
-    numbers: str
+    numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +92,21 @@ def _cell(judged: Judged, row: int, version: Version, encode: Callable[[Path], s
     place = (row, version)
     path = judged.grid.cells.get(place)
     if path is None:
-        return Cell("", "not drawn", "")
+        return Cell("", "not drawn")
     if place in judged.faults:
-        return Cell("", judged.faults[place], "")
+        return Cell("", judged.faults[place])
     scores = judged.scores.get(place)
-    return Cell(encode(path), "", _numbers(scores) if scores else "")
+    return Cell(encode(path), "", _numbers(scores) if scores else ())
 
 
-def _numbers(scores: Scores) -> str:
+def _numbers(scores: Scores) -> tuple[str, ...]:
     parts = [f"style {scores.style:.0%}"]
     if scores.retention is not None:
         parts.append(f"keeps {scores.retention:.0%}")
     parts.append(f"cooked {scores.cooked:.1f}")
     if scores.memory >= 0.05:
         parts.append(f"memory {scores.memory:.0%} (picture {scores.nearest + 1})")
-    return ", ".join(parts)
+    return tuple(parts)
 
 
 def _drawn(judged: Judged) -> list[tuple[str, object]]:
@@ -128,35 +129,44 @@ def _drawn(judged: Judged) -> list[tuple[str, object]]:
 
 def _encoder(paths: Sequence[Path]) -> Callable[[Path], str]:
     """Choose the largest pictures that together keep the page small."""
-    few = paths[:: max(1, len(paths) // 8)]
-    for side in _SIDES:
-        # A few rule out most sizes, but pictures differ too much for a few to be trusted.
-        guessed = sum(len(picture_data(path, side)) for path in few) / max(1, len(few)) * len(paths)
-        if guessed <= _BUDGET and sum(len(picture_data(path, side)) for path in paths) <= _BUDGET:
-            break
+    side = _SIDE
+    # A few tell about the size; all are encoded to be sure, since pictures differ.
+    for known in (paths[:: max(1, len(paths) // 8)], paths):
+        while side > _LEAST_SIDE:
+            size = sum(len(picture_data(path, side)) for path in known) * len(paths) / max(1, len(known))
+            if size <= _BUDGET:
+                break
+            side = max(
+                _LEAST_SIDE, int(side * min(0.95, (_BUDGET / size) ** 0.6))
+            )  # bytes grow a little slower than area
     return lambda path: picture_data(path, side)
 
 
-def contact_sheet(grid: Grid, *, side: int = 256) -> Image.Image:
+def contact_sheet(grid: Grid, *, chosen: int | None = None, side: int = 256) -> Image.Image:
     """Draw all pictures of a grid into one, steps along and prompts down.
 
     Args:
         grid: what to draw; a missing or damaged picture leaves its place empty.
+        chosen: the recommended step, whose column is marked.
         side: of the square that a picture fits into, in pixels; shrunk where the sheet would get too large.
     """
     columns, rows = max(1, len(grid.versions)), max(1, len(grid.rows))
-    side = max(16, min(side, _SHEET_SIDE // columns - 9, _SHEET_SIDE // rows - 31))
-    step_x, step_y, top = side + 8, side + 30, 34
+    side = max(16, min(side, _SHEET_SIDE // columns - 9, _SHEET_SIDE // rows - 36))
+    text = max(14, side // 13)
+    step_x, step_y, top = side + 8, side + text + 16, text + 20
     sheet = Image.new("RGB", (columns * step_x + 8, rows * step_y + top), "#fbfaf8")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
+    font = ImageFont.load_default(text)
     for column, version in enumerate(grid.versions):
-        draw.text((8 + column * step_x, 10), version.label, "#1d1c1a", font)
+        left, best = 8 + column * step_x, version.step == chosen
+        draw.text((left, 8), version.label, _ACCENT if best else "#1d1c1a", font)
+        if best:
+            draw.rectangle((left, top - 6, left + side, top - 4), _ACCENT)
     for index, row in enumerate(grid.rows):
         draw.text((8, top + index * step_y), _fitting(row.prompt, columns * step_x, font), "#6b6862", font)
         for column, version in enumerate(grid.versions):
             if (index, version) in grid.cells:
-                _paste(sheet, grid.cells[index, version], (8 + column * step_x, top + index * step_y + 22), side)
+                _paste(sheet, grid.cells[index, version], (8 + column * step_x, top + index * step_y + text + 8), side)
     return sheet
 
 

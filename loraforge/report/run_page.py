@@ -76,7 +76,7 @@ def render_run(run: Run, *, refresh: int | None = None, now: datetime | None = N
             refresh=refresh if run.status == "running" else None,
             written=(now or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M:%S"),
             tiles=_tiles(run),
-            command=f"loraforge train {shlex.quote(str(run.folder.path))}",
+            argument=shlex.quote(str(run.folder.path)),
             charts=_charts(run),
             phases=timeline(_spans(history)),
             timed=bool(history.phases),
@@ -134,7 +134,7 @@ def _moment(text: object) -> float | None:
 
 
 def _size(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _charts(run: Run) -> list[tuple[str, str, Any]]:
@@ -207,6 +207,8 @@ def _checkpoints(run: Run) -> list[Checkpoint]:
     for step, path in run.loras().items():
         at = saved.get(path.name)
         when = f"after {span_text(at - began)}" if at is not None and began is not None else ""
+        if path == run.folder.lora(run.name):
+            when = "at the end"
         try:
             stamp = path.stat()
         except OSError:  # the engine removes old ones

@@ -1,6 +1,7 @@
 """The end of a run in a few lines: what was made, and what to do with it."""
 
 import json
+import shlex
 from dataclasses import dataclass
 
 from loraforge.run.plan import RunPlan
@@ -42,6 +43,7 @@ class Summary:
     def as_text(self) -> str:
         """Return the lines for people."""
         job, folder, proof = self.plan.job, self.plan.folder, self.outcome.proof
+        run = shlex.quote(str(folder.path))
         assert proof is not None  # noqa: S101  # a run that is done has one
         word = f'"{job.dataset.trigger}, ..."' if job.dataset.trigger else "any prompt"
         cost = f"{proof.size / 1e6:.1f} MB, in {self.outcome.ending.seconds / 60:.1f} min"
@@ -51,9 +53,10 @@ class Summary:
             *(f"  checkpoint {step:>6}: {path}" for step, path in self.outcome.checkpoints.items()),
             f"  {self.samples} samples: {folder.samples}" if self.samples else "  no samples were asked for",
             "next:",
-            "  look at the samples and take the earliest checkpoint that has the style; later ones forget more",
-            f"  put it into ComfyUI/models/loras (or your tool's folder) and prompt {word} at strength 0.7 to 1.0",
-            f"  to repeat this run: loraforge train {folder.path}",
+            f"  loraforge compare {run}   which checkpoint? samples side by side, scored",
+            f"  loraforge report {run}    the run as one page",
+            f"  loraforge ship {run}      the chosen one for ComfyUI and others; prompt {word} at strength 0.7 to 1.0",
+            f"  loraforge train {run}     the same again",
         ]
         return "\n".join(lines)
 

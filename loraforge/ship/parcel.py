@@ -72,14 +72,15 @@ class Parcel:
     files: tuple[str, ...]
 
 
-def pack(run: Run, order: Order, folder: Path, *, reasons: str = "", environ: Mapping[str, str] = os.environ) -> Parcel:
+def pack(run: Run, order: Order, folder: Path, *, environ: Mapping[str, str] = os.environ) -> Parcel:
     """Make the folder; everything in it is verified before anything is said.
 
     Raises:
         ConfigError: no such checkpoint, or one that is damaged.
         MachineError: the folder can't be written, or the engine is missing for the conversion.
     """
-    step, how = _step(run, order.step)
+    advised = recommended(run)
+    step, how = _step(run, order.step, advised[0] if advised else None)
     lora = read_lora(run.loras()[step])
     notes = [how]
     if not lora.metadata:
@@ -122,7 +123,7 @@ def pack(run: Run, order: Order, folder: Path, *, reasons: str = "", environ: Ma
         step=step,
         strengths=_strengths(run, step),
         samples=pictures,
-        reasons=reasons,
+        reasons=advised[1] if advised and advised[0] == step else "",
         error=error,
         data_licence=order.data_licence,
         repository=order.repository,
@@ -139,7 +140,7 @@ def _clear(folder: Path, name: str) -> None:
         stale.unlink(missing_ok=True)
 
 
-def _step(run: Run, asked: int | None) -> tuple[int, str]:
+def _step(run: Run, asked: int | None, advised: int | None) -> tuple[int, str]:
     loras = run.loras()
     if not loras:
         raise ConfigError(f"{run.folder.path}: holds no LoRA to ship", "loraforge report tells how the run ended")
@@ -147,7 +148,6 @@ def _step(run: Run, asked: int | None) -> tuple[int, str]:
         if asked not in loras:
             raise ConfigError(f"--step {asked}: there is no such checkpoint", f"there are {_listed(list(loras))}")
         return asked, f"step {asked}, as asked for"
-    advised = recommended(run)
     if advised is not None:
         return advised, f"step {advised}, which `loraforge compare` recommended"
     return max(loras), f"step {max(loras)}, the last; `loraforge compare` may find a better one"

@@ -78,8 +78,14 @@ def test_a_large_comparison_stays_small(tmp_path):
 
 def test_the_sheet_has_all_pictures(judged):
     """The sheet is columns by rows, and no larger than can be opened, even with 200 checkpoints."""
-    sheet = contact_sheet(judged.grid, side=64)
+    sheet = contact_sheet(judged.grid, chosen=200, side=64)
     assert sheet.size == (4 * 72 + 8, 3 * 94 + 34)
+    assert [sheet.getpixel((8 + column * 72, 29)) == (180, 71, 46) for column in range(4)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
     many = replace(judged.grid, versions=tuple(Version(step) for step in range(1, 201)), cells={})
     assert max(contact_sheet(many).size) <= 20_000
 

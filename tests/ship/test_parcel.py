@@ -65,9 +65,11 @@ def test_the_recommended_step_is_the_default(tmp_path):
     folder = make_run(tmp_path / "1")
     run = read_run(folder.path)
     assert _pack(run, tmp_path / "out").step == 300
-    remember(run, Recommendation(200, (200, 200), 1.0, ()))
+    remember(run, Recommendation(200, (200, 200), 1.0, ("the style has saturated", "it <b>burns</b> later")))
     parcel = _pack(run, tmp_path / "out")
     assert parcel.step == 200
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Why this checkpoint: the style has saturated; it \\<b\\>burns" in card
     assert "recommended" in parcel.notes[0]
     folder.checkpoint("art", 200).unlink()
     assert _pack(run, tmp_path / "out").step == 300
