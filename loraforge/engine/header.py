@@ -64,10 +64,10 @@ def read_header(path: Path) -> Mapping[str, Tensor]:
         size, text = path.stat().st_size, _text(file, path.stat().st_size)
     try:
         entries = json.loads(text)
-        entries.pop("__metadata__", None)
-        tensors = {
-            name: Tensor(str(entry["dtype"]), tuple(map(int, entry["shape"]))) for name, entry in entries.items()
-        }
+        metadata = entries.pop("__metadata__", None)
+        for value in metadata.values() if metadata is not None else ():
+            _word(value)
+        tensors = {name: Tensor(_word(entry["dtype"]), _counts(entry["shape"])) for name, entry in entries.items()}
         spans = [_span(entry) for entry in entries.values()]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise HeaderError("weights-header", "has a header that is not valid safetensors; it is damaged") from None
@@ -112,10 +112,22 @@ def _text(file: BinaryIO, size: int) -> bytes:
 
 
 def _span(entry: Mapping[str, Any]) -> tuple[int, int]:
-    begin, end = map(int, entry["data_offsets"])
-    if not 0 <= begin <= end:
+    begin, end = _counts(entry["data_offsets"])
+    if begin > end:
         raise ValueError(entry)
     return begin, end
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _counts(values: object) -> tuple[int, ...]:
+    if not isinstance(values, list) or any(type(value) is not int or value < 0 for value in values):
+        raise TypeError(values)
+    return tuple(values)
 
 
 def _complete(tensors: Mapping[str, Tensor], spans: list[tuple[int, int]], there: int) -> None:

@@ -61,7 +61,7 @@ def prove(path: Path, job: Job, *, step: int | None = None, modules: int | None 
         return Proof(path, (str(fault),), {}, 0, None, path.stat().st_size)
     except (OSError, ValueError) as fault:
         return Proof(path, (f"can't be read: {fault}",), {}, 0, None, 0)
-    metadata: dict[str, str] = header.pop("__metadata__", {})
+    metadata: dict[str, str] = header.pop("__metadata__", None) or {}
     body = data[8 + length :]
     downs = sorted(name for name in header if name.endswith(".lora_down.weight"))
     faults = [
@@ -115,7 +115,7 @@ def _shape_faults(header: Mapping[str, Any], downs: list[str], job: Job, modules
         yield f"adapts {len(adapted)} layers of the transformer, not {modules}"
     if stray := [name for name in downs if not name.startswith(_wanted(job))]:
         yield f"adapts layers that were not asked for, such as {stray[0].removesuffix('.lora_down.weight')}"
-    ranks = {header[name]["shape"][0] for name in downs}
+    ranks = {(header[name]["shape"] or [1])[0] for name in downs}
     if ranks != {job.network.rank}:
         yield f"has rank {', '.join(map(str, sorted(ranks)))}, not {job.network.rank}"
     if missing := [name for name in downs if name.replace("lora_down", "lora_up") not in header]:

@@ -2,12 +2,17 @@
 
 # ruff: noqa: E501  # one row a line reads best
 
+import contextlib
+import json
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 from safetensors.numpy import save_file
 
 from loraforge.config.job import Job
-from loraforge.run.verify import prove
+from loraforge.engine.header import HeaderError
+from loraforge.run.verify import is_finite, prove
 
 JOB = Job.model_validate({"network": {"rank": 4, "alpha": 2.0}, "training": {"steps": 10, "seed": 7}})
 METADATA = {
@@ -96,3 +101,52 @@ def test_a_cut_off_file_is_no_lora(tmp_path):
     for length in range(0, len(data) - 1, 37):
         cut.write_bytes(data[:length])
         assert not prove(cut, JOB).proven
+
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=8),
+    st.lists(st.integers(-9, 2**40), max_size=4), st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
+)  # fmt: skip
+WHERE = st.sampled_from(["", "dtype", "shape", "data_offsets", "__metadata__"])
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 5), WHERE, ODD)
+@example(0, "dtype", "F8_E4M3")
+@example(0, "shape", [])
+@example(0, "shape", [[4], 8])
+@example(0, "data_offsets", [1, 9])
+@example(0, "__metadata__", {"ss_seed": 7})
+@example(0, "__metadata__", {"ss_steps": "²"})
+@example(0, "__metadata__", [])
+@example(0, "__metadata__", None)
+def test_whatever_a_header_says(tmp_path, which, where, odd):
+    """A header with any value in any place is proven wrong, or else still right: never a crash, never a false proof."""
+    sound = written(tmp_path).read_bytes()
+    length = int.from_bytes(sound[:8], "little")
+    header = json.loads(sound[8 : 8 + length])
+    entry = header[sorted(set(header) - {"__metadata__"})[which]]
+    if where == "__metadata__":
+        header[where] = odd
+    elif where:
+        entry[where] = odd
+    else:
+        header[sorted(header)[which]] = odd
+    text = json.dumps(header).encode("utf-8", "surrogatepass")
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + sound[8 + length :])
+    assert not prove(path, JOB, step=10, modules=2).proven or header == json.loads(sound[8 : 8 + length])
+    with contextlib.suppress(HeaderError):
+        assert is_finite(path) in {True, False}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6))
+def test_any_bytes_are_survived(tmp_path, changes):
+    """Bytes that changed on the disk end in a verdict."""
+    data = bytearray(written(tmp_path).read_bytes())
+    for at, value in changes:
+        data[at % len(data)] = value
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(data)
+    assert prove(path, JOB, step=10, modules=2).faults is not None
