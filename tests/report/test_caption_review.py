@@ -55,6 +55,8 @@ def test_a_browser_shows_captions_and_runs_none(tmp_path):
         "a": "zxq, woman",
         "b": "<script>document.title='hacked'</script>",
         "c": '"><svg onload=1>',
+        "<img src=x onerror=document.title='hacked'>": "\x1b[31m\x07\u202ered",
+        "two\nlines 🌸": "x" * 1_000_000,
     }.items():
         Image.new("RGB", (40, 20), "red").save(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.txt").write_text(text)
@@ -64,7 +66,10 @@ def test_a_browser_shows_captions_and_runs_none(tmp_path):
     seen = subprocess.run(
         [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=90
     )
-    assert seen.stdout.count("<figure") == 3
+    assert seen.stdout.count("<figure") == 5
+    assert seen.stdout.count("<img") == 5
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", seen.stdout)
+    assert len(seen.stdout) < 100_000
     assert "<title>Captions of" in seen.stdout
     assert "&lt;script&gt;document.title='hacked'" in seen.stdout
     assert "<svg" not in seen.stdout

@@ -34,7 +34,7 @@ def report(tmp_path_factory) -> Report:
     folder = tmp_path_factory.mktemp("set")
     for index, name in enumerate(["<b>bold.png", "new\nline.png", "😀 & 'quoted\".png", "plain.png"]):
         draw("flat", index, size=(900, 600))[0].save(folder / name)
-        (folder / f"{name[:-4]}.txt").write_text(f"{TRIGGER}, {HOSTILE}\x07 {{{{ 7 * 7 }}}} {index}")
+        (folder / f"{name[:-4]}.txt").write_text(f"{TRIGGER}, {HOSTILE}\x07 {{{{ 7 * 7 }}}} {index}" + " x" * 500_000)
     (folder / "broken.png").write_text("no picture")
     turned = Image.Exif()
     turned[0x0112] = 6
