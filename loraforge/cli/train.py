@@ -118,8 +118,8 @@ def vram_gib() -> float | None:
 def _opening(plan: RunPlan) -> str:
     job = plan.job
     going_on = f"\ngoing on from {plan.resume.name}" if plan.resume else ""
-    if plan.resume and (lost := not_restored(plan)):
-        going_on += f"\nnot restored: {lost}"
+    if lost := not_restored(plan):
+        going_on += f"\nnot restored: {lost}" if plan.resume else f"\na resume would not restore {lost}"
     return (
         f"{job.output.name}: {len(plan.ready.set_)} pictures, {plan.steps} steps, rank {job.network.rank}, "
         f"{job.optimizer.learning_rate:g}, memory profile {job.memory.profile}, engine {job.engine.kind}\n"

@@ -10,7 +10,7 @@ from loraforge.engine.remedy import Change, rungs, setting_of
 from loraforge.run.ends import End
 from loraforge.run.plan import RunPlan, build_plan
 from loraforge.run.record import Record, read, write
-from loraforge.run.resume import newest_state, step_of
+from loraforge.run.resume import in_one_epoch, newest_state, step_of
 from loraforge.run.train import Outcome
 
 MOST = 6
@@ -152,7 +152,8 @@ def _differs(job: Job, change: Change) -> bool:
 
 def _step(plan: RunPlan, job: Job, change: Change, end: End) -> Attempt:
     name = job.output.name
-    state = newest_state(plan.folder, name, plan.steps)
+    counts = in_one_epoch(job, len(plan.ready.set_))
+    state = newest_state(plan.folder, name, plan.steps) if counts else None
     again = build_plan(replace(plan.ready, job=job), plan.folder, resume=state)
     where = f"going on from step {step_of(state)}" if state else "beginning again"
     how = ", ".join(f"{path} = {value}" for path, value in change.items())

@@ -37,14 +37,21 @@ def ready_again(folder: RunFolder, environ: Mapping[str, str]) -> Ready:
     except (OSError, ValueError, TypeError, KeyError):
         raise ConfigError(f"{folder.path}: is not a run folder that can be resumed", "start a new run") from None
     job = load(folder.job, cwd=folder.path).job
-    if job.dataset.repeats is not None:
+    if not in_one_epoch(job, len(set_)):
         raise ConfigError(
-            "dataset.repeats is set, so the run has several epochs, in which the engine loses count after a resume",
+            "dataset.repeats makes several epochs of the run, in which the engine loses count after a resume",
             "start a new run without dataset.repeats",
         )
     home = locate(configured=job.engine.path, environ=environ) if job.engine.kind == "kohya" else None
     weights = find_weights(job.model, environ).weights()
     return Ready(job, weights, is_full_size(weights), home, set_)
+
+
+def in_one_epoch(job: Job, pictures: int) -> bool:
+    """Tell whether a settled run is a single epoch, as it is unless the user sets the repeats: only there it counts."""
+    repeats, steps = job.dataset.repeats, job.training.steps
+    batches = (steps or 0) * job.training.gradient_accumulation
+    return repeats is None or pictures * repeats >= batches * job.dataset.batch_size
 
 
 def newest_state(folder: RunFolder, name: str, steps: int) -> Path | None:
@@ -112,6 +119,10 @@ def refuse_changes(run: Job, now: Job, healed: Collection[str] = ()) -> None:
 def not_restored(plan: RunPlan) -> str:
     """Say what a resumed run can't have as one that never stopped; empty when it is the same bit for bit."""
     job = plan.job
+    if not in_one_epoch(job, len(plan.ready.set_)):
+        return "the count of steps, as dataset.repeats makes several epochs: it would have to begin anew"
+    if not job.training.save_states or job.training.save_every_steps is None:
+        return "anything, as no states are saved: it would begin anew"
     if job.launch.processes > 1:
         return "the noise of the other processes; the LoRA is as good, and not the same bit for bit"
     if "lowram" in job.engine.extra or "deepspeed" in job.engine.extra:

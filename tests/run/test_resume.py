@@ -2,16 +2,23 @@
 
 import json
 import random
+import tomllib
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from jobs import WEIGHTS
 from safetensors.numpy import save_file
 
+from loraforge.config.definite import definite
 from loraforge.config.job import Job
+from loraforge.dataset.staging import Entry
 from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
-from loraforge.run.resume import is_sound, newest_state, refuse_changes, refuse_rank, weights_of
+from loraforge.run.plan import build_plan
+from loraforge.run.resume import is_sound, newest_state, not_restored, refuse_changes, refuse_rank, weights_of
+from loraforge.run.settle import Ready
 
 PARTS = ("train_state.json", "model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl")
 
@@ -84,6 +91,49 @@ def test_a_state_cut_or_flipped_anywhere_never_raises(folder, part):
         flipped[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
         path.write_bytes(flipped)
         assert is_sound(path.parent) in {True, False}
+
+
+def planned(steps=100, **sections):
+    """Return the plan of a job on five pictures."""
+    values = {"training": {"steps": steps}} | sections
+    job = definite(Job.model_validate(values), 5, 80.0)
+    pictures = tuple(Entry(str(number), Path(f"/{number}.png"), "zx") for number in range(5))
+    return build_plan(Ready(job, WEIGHTS, full_size=True, home=None, set_=pictures), RunFolder(Path("/runs/x")))
+
+
+@pytest.mark.parametrize(
+    ("sections", "part"),
+    [
+        ({}, ""),
+        ({"dataset": {"repeats": 20}}, ""),
+        ({"dataset": {"repeats": 19}}, "several epochs"),
+        ({"dataset": {"repeats": 20, "batch_size": 2}}, "several epochs"),
+        ({"launch": {"processes": 2, "gpu_ids": "0,1"}}, "noise of the other processes"),
+        ({"engine": {"extra": {"deepspeed": True}}}, "engine options"),
+        ({"training": {"steps": 100, "save_states": False}}, "no states"),
+    ],
+)
+def test_what_a_resume_can_not_restore_is_known_before(sections, part):
+    """One epoch on one card goes on exactly; whatever else is asked for is told with the reason."""
+    said = not_restored(planned(**sections))
+    assert part in said if part else said == ""
+
+
+@pytest.mark.parametrize("keep_last", [None, 1, 2, 5])
+def test_two_states_are_always_kept(keep_last):
+    """By the engine's own rule of removal: whatever becomes of the newest state, the one before it is there."""
+    plan = planned(output={"keep_last": keep_last} if keep_last else {}, training={"steps": 100, "save_every_steps": 7})
+    table = tomllib.loads(plan.files[plan.folder.config])
+    options = {name: value for section in table.values() for name, value in section.items()}
+    every, kept = options["save_every_n_steps"], options["save_last_n_steps_state"]
+    states: list[int] = []
+    for step in range(every, 100, every):
+        states.append(step)
+        assert states[-2:] == [step - every, step][-len(states) :], "before the oldest is removed, too"
+        removed = (step - kept - 1) // every * every  # library/train_util.py, save_and_remove_state_stepwise
+        states = [state for state in states if state != removed]
+        assert states[-2:] == [step - every, step][-len(states) :]
+        assert len(states) <= 2
 
 
 def test_changed_settings_are_refused_by_name():
