@@ -1,8 +1,9 @@
 """A run of the real engine that meets one fault after another, and still ends in the LoRA of one that met none.
 
-What can go wrong, how it is called, and where that is shown. Every row: no process is left, no checkpoint is lost, the run
-goes on, and its LoRA is that of a run without faults, bit for bit, where its weights are sound. All on the real engine
-with tiny weights; rows marked with a star are made for real in tests/run/test_causes_kohya.py.
+What can go wrong, how it is called, and where that is shown. In every row no process is left, no checkpoint is lost
+and the run goes on to the LoRA of a run without faults, bit for bit, where its weights are sound. All on the real
+engine with tiny weights; rows with a star are made for real in tests/run/test_causes_kohya.py, the
+row with two is one of the engine's recorded logs in tests/run/test_ends.py.
 
      what happens                                              end
   1  SIGTERM to the engine while loading                       engine-crash
@@ -30,9 +31,9 @@ with tiny weights; rows marked with a star are made for real in tests/run/test_c
  23* a module of the engine is missing                         module-missing
  24* the pictures are gone: exit code 0 without data           no-data
  25* a picture damaged after staging                           bad-data
- 26* tokenizers gone and no hub                                hub-offline
- 27* GPU memory runs out                                       gpu-memory, healed, done
- 28* begun with the weights of another run                     done
+ 26* GPU memory runs out                                       gpu-memory, healed, done
+ 27* begun with the weights of another run                     done
+ 28** tokenizers gone and no hub                               hub-offline
 """
 
 import json
