@@ -138,7 +138,7 @@ def _spelling(word: str, captions: Iterable[str], found: Tokenizers) -> Iterator
     others = {part for caption in captions for part in _words(caption) if part != word and part.lower() == word.lower()}
     if others:
         yield _finding(
-            "trigger-case-varies",
+            "trigger-misspelt",
             "warning",
             f"captions spell {word} as {', '.join(sorted(others)[:5])} too; T5 reads those as other words",
             f"`loraforge caption DIR --find {shlex.quote(min(others))} --replace {shlex.quote(word)}` corrects them",

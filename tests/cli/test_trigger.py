@@ -51,7 +51,7 @@ def test_captions_are_checked(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("ZXQ, woman")
     assert run(["trigger", "zxq", "--images", str(tmp_path), "--json"]) == 0
     codes = {finding["code"] for finding in json.loads(capsys.readouterr().out)["findings"]}
-    assert "trigger-case-varies" in codes
+    assert "trigger-misspelt" in codes
 
 
 @pytest.mark.spawns
