@@ -60,7 +60,11 @@ class Forecast:
 
     def lines(self) -> Iterator[str]:
         """Yield the predictions as lines for people."""
-        phases = ", ".join(f"{_WORDS[name]} {peak.reserved_gib:.1f}" for name, peak in self.memory.phases.items())
+        drawn = f" of {self.job.sampling.width} x {self.job.sampling.height}:"  # profiles lower it where it must be
+        phases = ", ".join(
+            f"{_WORDS[name]}{drawn if name == 'sampling' else ''} {peak.reserved_gib:.1f}"
+            for name, peak in self.memory.phases.items()
+        )
         room = ""
         if self.vram_gib is not None:
             left = self.memory.headroom_gib(self.vram_gib)
