@@ -110,8 +110,11 @@ def _tell(read: "Run", best: "Judged", page: Path, sheet: Path) -> None:
     for (row, version), fault in best.faults.items():
         console.print(f"  {best.grid.cells[row, version].name}: {fault}", markup=False, style="yellow")
     console.print(f"page: {page}\ncontact sheet: {sheet}", markup=False)
+    run = quote(str(read.folder.path))
     if advice.step is not None:
-        console.print(f"next: loraforge ship {quote(str(read.folder.path))} --step {advice.step}", markup=False)
+        console.print(f"next: loraforge ship {run} --step {advice.step}", markup=False)
+    elif not best.grid.generated:
+        console.print(f"next: loraforge compare {run} --generate draws more prompts, and the base model", markup=False)
 
 
 def _headline(advice: "Recommendation") -> str:

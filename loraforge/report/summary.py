@@ -53,10 +53,11 @@ class Summary:
             *(f"  checkpoint {step:>6}: {path}" for step, path in self.outcome.checkpoints.items()),
             f"  {self.samples} samples: {folder.samples}" if self.samples else "  no samples were asked for",
             "next:",
-            f"  loraforge compare {run}   which checkpoint? samples side by side, scored",
-            f"  loraforge report {run}    the run as one page",
-            f"  loraforge ship {run}      the chosen one for ComfyUI and others; prompt {word} at strength 0.7 to 1.0",
-            f"  loraforge train {run}     the same again",
+            f"  which checkpoint?    loraforge compare {run}",
+            f"  the run as a page    loraforge report {run}",
+            f"  made ready for use   loraforge ship {run}",
+            f"  the same once more   loraforge train {run}",
+            f"  in your tool: {word} at strength 0.7 to 1.0",
         ]
         return "\n".join(lines)
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from fake_runs import make_run
 
 pytest.importorskip("huggingface_hub")
 
+from loraforge.cli.ship import ship
 from loraforge.errors import ConfigError, MachineError
 from loraforge.ship.publish import publish
 
@@ -166,6 +168,21 @@ def test_a_parcel_is_published_privately(hub, parcel, capsys):
     assert hub.authorizations <= {f"Bearer {TOKEN}", None}
     captured = capsys.readouterr()
     assert TOKEN not in captured.out + captured.err
+
+
+def test_a_run_is_shipped_and_published(hub, tmp_path, capsys, caplog):
+    """The verb makes the parcel and uploads it, privately; the token is in no file, no output and no log."""
+    caplog.set_level("DEBUG")
+    run = make_run(tmp_path / "1")
+    options = dict.fromkeys(("step", "out", "rank", "title", "author", "license_", "data_license"))
+    switches = dict.fromkeys(("diffusers", "keep_data", "public"), False)
+    assert ship(run.path, **options, **switches, publish="ada/art") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["published"] == f"{hub.endpoint}/ada/art"
+    assert hub.private is True
+    assert {"art.safetensors", "README.md", "samples/01.jpg"} <= set(hub.files)
+    assert TOKEN not in captured.out + captured.err + caplog.text
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
 def test_only_on_request_in_public(hub, parcel):

@@ -4,7 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
-from fake_runs import make_run
+from fake_runs import lora_tensors, make_run
+from in_diffusers import assert_same_in_diffusers
 from PIL import Image
 
 from loraforge.compare.generate import generate
@@ -14,8 +15,9 @@ from loraforge.engine.header import read_header
 from loraforge.engine.tiny import make_tiny_flux
 from loraforge.errors import LoraforgeError
 from loraforge.run.history import read_run
-from loraforge.ship.convert import expected_names
-from loraforge.ship.lora_file import DOWN, UP, read_lora
+from loraforge.ship.convert import convert, expected_names
+from loraforge.ship.keys import name_faults
+from loraforge.ship.lora_file import Lora, read_lora, write_bf16
 from loraforge.ship.metadata import words_of
 from loraforge.ship.parcel import Order, pack
 
@@ -77,47 +79,26 @@ def test_an_engine_that_fails_is_told(engine_home, run):
 @pytest.mark.engine
 def test_converted_for_diffusers(engine_home, run, weights, tmp_path):
     """The engine's conversion has every layer, and in diffusers gives what the checkpoint merged by hand gives."""
-    torch = pytest.importorskip("torch")
-    from safetensors.torch import load_file
-
-    from loraforge.engine.diffusers_layout import to_diffusers
-    from loraforge.engine.flux_pipeline import load_pipeline
-
     parcel = pack(run, Order(words_of(run.job), step=100, diffusers=True), tmp_path / "out")
-    lora = read_lora(parcel.lora)
-    assert set(read_header(parcel.diffusers)) == expected_names(lora.modules())
-    state = {name: tensor.float() for name, tensor in load_file(weights.transformer).items()}
-    names = {"lora_unet_" + name.removesuffix(".weight").replace(".", "_"): name for name in state}
-    merged = dict(state)
-    for module in lora.modules():
-        update = lora.tensors[module + UP] @ lora.tensors[module + DOWN] * lora.scale(module)
-        merged[names[module]] = merged[names[module]] + torch.from_numpy(update)
-    pipeline = load_pipeline(weights)
-    model = pipeline.transformer.float().eval()
-    inputs = _inputs(torch, model.config)
-    with torch.no_grad():
-        base = model(**inputs)[0]
-        pipeline.load_lora_weights(str(parcel.folder), weight_name=parcel.diffusers.name)
-        adapted = model(**inputs)[0]
-        pipeline.unload_lora_weights()
-        model.load_state_dict(to_diffusers(merged))
-        expected = model(**inputs)[0]
-    change = (expected - base).abs().mean()
-    assert change > 0.05
-    assert (adapted - expected).abs().mean() < 0.01 * change
+    assert set(read_header(parcel.diffusers)) == expected_names(read_lora(parcel.lora).modules())
+    assert_same_in_diffusers(parcel.diffusers, run.loras()[100], weights)
 
 
-def _inputs(torch, config):
-    generator = torch.Generator().manual_seed(1)
-    ids = torch.zeros(16, 3)
-    ids[:, 1], ids[:, 2] = torch.arange(16) // 4, torch.arange(16) % 4
-    return {
-        "hidden_states": torch.randn(1, 16, config.in_channels, generator=generator),
-        "encoder_hidden_states": torch.randn(1, 8, config.joint_attention_dim, generator=generator),
-        "pooled_projections": torch.randn(1, config.pooled_projection_dim, generator=generator),
-        "timestep": torch.tensor([0.5]),
-        "guidance": torch.tensor([3.5]),
-        "img_ids": ids,
-        "txt_ids": torch.zeros(8, 3),
-        "return_dict": False,
-    }
+@pytest.mark.engine
+def test_all_blocks_of_the_full_model_are_converted(engine_home, tmp_path):
+    """19 double and 38 single blocks, of rank 1 and tiny widths: every name is a layer of diffusers' FLUX."""
+    torch = pytest.importorskip("torch")
+    from diffusers import FluxTransformer2DModel
+
+    tensors = {name: value.astype(np.float32) for name, value in lora_tensors(1, doubles=19, singles=38).items()}
+    lora = Lora(tensors, {})
+    assert (len(lora.modules()), name_faults(lora)) == (19 * 10 + 38 * 3, [])
+    source, target = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    write_bf16(source, lora)
+    convert(source, target, engine_home)
+    with torch.device("meta"):
+        model = FluxTransformer2DModel(num_layers=19, num_single_layers=38, guidance_embeds=True)
+    layers = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    found = {name.removeprefix("transformer.").rpartition(".lora_")[0] for name in read_header(target)}
+    assert found <= layers
+    assert found == {name for name in layers if name.startswith(("transformer_blocks", "single_transformer_blocks"))}
