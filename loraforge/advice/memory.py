@@ -31,10 +31,20 @@ class Peak:
     allocated_gib: float
     reserved_gib: float
 
+    def beside(self, allocated_gib: float, reserved_gib: float) -> "Peak":
+        """Return the peak of this and something else at once."""
+        return Peak(self.allocated_gib + allocated_gib, self.reserved_gib + reserved_gib)
+
     def above(self, held: float) -> "Peak":
         """Return this peak on top of what is held all the time; no allocator holds less than is allocated."""
         allocated = held + self.allocated_gib
         return Peak(allocated, max(allocated, held + self.reserved_gib))
+
+
+_NOTHING = Peak(0.0, 0.0)
+# What 8-bit weights take as 16-bit copies: in the last block's recomputation, in the first one's, and kept for backward
+# where nothing is recomputed.
+_FP8_CASTS = (Peak(0.264, 0.264), Peak(0.633, 0.0), Peak(15.98, 15.98))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +149,19 @@ def _training(job: Job, size: Size) -> Peak:
     wide = 2.0 if job.training.precision == "no" else 1.0
     thousand = kilotokens(job, size) * wide
     adapter = 4 * lora_parameters(job.network) / _GIB  # gradients are as large
-    fp8 = bool(job.memory.fp8_base)
+    last_casts, first_casts, kept_casts = _FP8_CASTS if job.memory.fp8_base else (_NOTHING, _NOTHING, _NOTHING)
     temporaries = adapter if job.optimizer.name in {"adamw", "adamw-schedule-free"} else 0.0
     optimizer = Peak(adapter + max(temporaries + 0.27, 0.6), adapter + temporaries + 1.7)
     if not job.memory.gradient_checkpointing:
         # Each Linear but the modulations keeps its weight as cast from 8 bits; LoRA weights are cast to 16.
-        casts = adapter / 2 + (15.98 if fp8 else 0.0)
+        casts = adapter / 2 + kept_casts.allocated_gib
         forward = 0.09 + (8.667 + 0.0008 * job.network.rank) * thousand + casts
         # What gradients and temporaries leave in the allocator's cache serves the next step.
         slack = max(0.0, 0.63 + 1.51 * thousand - (adapter + temporaries) / 2)
         peak = _higher(Peak(forward, forward + slack), optimizer)
     else:
-        last_casts, first_casts = (0.264, 0.633) if fp8 else (0.0, 0.0)
-        last = Peak(0.104 + 0.5525 * thousand + last_casts, 0.323 + 0.838 * thousand + last_casts)
-        first = Peak(0.077 + adapter + 0.2923 * thousand + first_casts, 0.85 + adapter + 0.48 * thousand)
+        last = last_casts.beside(0.104 + 0.5525 * thousand, 0.323 + 0.838 * thousand)
+        first = first_casts.beside(0.077 + adapter + 0.2923 * thousand, 0.85 + adapter + 0.48 * thousand)
         peak = _higher(_higher(last, first), optimizer if temporaries else last)
     if job.memory.cache_text_encoders == "off":
         peak = Peak(peak.allocated_gib, peak.reserved_gib + 0.4)
