@@ -1,5 +1,6 @@
 """The command line: one verb a file, each loaded only when it is called, one catch for everything that goes wrong."""
 
+import contextlib
 import functools
 import importlib
 import os
@@ -39,7 +40,8 @@ def run(argv: Sequence[str]) -> int:
     except LoraforgeError as fault:
         from loraforge.cli.common import say_fault
 
-        say_fault(fault)
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            say_fault(fault)
         return fault.exit_code
     except BrokenPipeError:  # `loraforge presets | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -59,7 +59,8 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
     )
     with owned(plan.folder.path) as lock, contextlib.ExitStack() as cards:
         ready_to_start(plan)
-        with _recording(plan, view, gpu_gib) as recorded, (stop := StopRequests()).listening():
+        stop = StopRequests()
+        with _recording(plan, view, gpu_gib, stop) as recorded, stop.listening():
 
             def tell(words: str) -> None:
                 recorded.handle(Problem("warning", words))
@@ -89,7 +90,8 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
             healer = Healer(allowed) if heal else None
             plan, outcome = run_healed(plan, run, healer=healer, prepare=prepare, tell=tell)
     if json:
-        result(summary(plan, outcome).as_json())
+        with contextlib.suppress(OSError):  # nobody reads any more
+            result(summary(plan, outcome).as_json())
     return told(plan, outcome)
 
 
@@ -125,7 +127,8 @@ def _places() -> Path:
 def told(plan: RunPlan, outcome: Outcome) -> Outcome:
     """Tell how a run ended; anything but a proven LoRA is raised."""
     if outcome.status == "done":
-        human().print(Text(summary(plan, outcome).as_text()))
+        with contextlib.suppress(OSError):  # its terminal was closed: done is done
+            human().print(Text(summary(plan, outcome).as_text()))
         return outcome
     where = f"the whole log is {plan.folder.log}"
     kept = f"; checkpoints kept: {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
@@ -147,16 +150,18 @@ def _explain(plan: RunPlan, outcome: Outcome) -> bool:
     if not log or outcome.ending.verdict is not None:  # without a log there is nothing to explain; a verdict does so
         return bool(log)
     advice = of_run(log, outcome.ending.returncode, plan.job)
-    say_advice(advice)
+    with contextlib.suppress(OSError):  # as above
+        say_advice(advice)
     return bool(advice) and advice[0].code not in UNKNOWN
 
 
 @contextlib.contextmanager
-def _recording(plan: RunPlan, view: View, gpu_gib: Callable[[], float | None]) -> Iterator[Diarist]:
+def _recording(plan: RunPlan, view: View, gpu_gib: Callable[[], float | None], stop: StopRequests) -> Iterator[Diarist]:
     try:
         # Unbuffered: what did not fit on a full disk must not come back to fail once more when the file is closed.
         raw = plan.folder.events.open("ab", buffering=0)
         with io.TextIOWrapper(raw, encoding="utf-8", write_through=True) as file:
-            yield Diarist(view, file, as_json, surroundings=surroundings(plan), gpu_gib=gpu_gib)
+            yield Diarist(view, file, as_json, surroundings=surroundings(plan), gpu_gib=gpu_gib, unheard=stop.request)
     finally:
-        view.close()
+        with contextlib.suppress(OSError):  # its terminal was closed
+            view.close()

@@ -27,12 +27,15 @@ class _View(Protocol):
 class Diarist:
     """Passes events on to a view and writes each with its time; plain lines are in the raw log already.
 
+    A view that fails, since its terminal was closed, is left alone from then on: the run goes on, or ends, in order.
+
     Args:
         view: shows the run.
         file: the open diary.
         as_json: makes an event's JSON form.
         surroundings: where the run takes place, written first.
         gpu_gib: memory in use on the card, written every few seconds.
+        unheard: called when who listened to the view is gone.
         clock: seconds since 1970.
     """
 
@@ -44,8 +47,10 @@ class Diarist:
         *,
         surroundings: Mapping[str, str],
         gpu_gib: Callable[[], float | None] = lambda: None,
+        unheard: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._unheard, self._shows = unheard, True
         self._view, self._file, self._as_json, self._gpu_gib, self._clock = view, file, as_json, gpu_gib, clock
         self._looked = 0.0
         self._write({"event": "surroundings", **surroundings})
@@ -54,7 +59,7 @@ class Diarist:
         """Take an event."""
         if not isinstance(event, Line):
             self._write(self._as_json(event))
-        self._view.handle(event)
+        self._show(lambda: self._view.handle(event))
 
     def tick(self, now: float) -> None:
         """Take note of passing time."""
@@ -63,7 +68,18 @@ class Diarist:
             gib = self._gpu_gib()
             if gib is not None:
                 self._write({"event": "memory", "gpu_gib": round(gib, 3)})
-        self._view.tick(now)
+        self._show(lambda: self._view.tick(now))
+
+    def _show(self, act: Callable[[], None]) -> None:
+        if not self._shows:
+            return
+        try:
+            act()
+        except BrokenPipeError:  # a program that has ended
+            self._shows = False
+            self._unheard()
+        except OSError:  # a terminal; where that is to end the run, SIGHUP says so
+            self._shows = False
 
     def _write(self, entry: Mapping[str, object]) -> None:
         with suppress(OSError):  # a full disk must not end a run, nor hide how it ended

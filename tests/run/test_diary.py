@@ -1,6 +1,8 @@
 import io
 import json
 
+import pytest
+
 from loraforge.engine.events import Line, PhaseStarted
 from loraforge.run.diary import Diarist
 
@@ -59,3 +61,21 @@ def test_a_full_disk_ends_no_run():
     view = Seen()
     Diarist(view, Full(), lambda _: {}, surroundings={}).handle(PhaseStarted("saving"))
     assert view.events == [PhaseStarted("saving")]
+
+
+@pytest.mark.parametrize(("fault", "asked"), [(BrokenPipeError(), 1), (OSError(5, "Input/output error"), 0)])
+def test_a_view_that_is_gone_is_left_alone(fault, asked):
+    """A closed terminal ends no run by itself; a program that listened and ended asks for the end, once."""
+
+    class Gone(Seen):
+        def handle(self, event):
+            super().handle(event)
+            raise fault
+
+    view, file, requests = Gone(), io.StringIO(), []
+    diarist = Diarist(view, file, lambda _: {}, surroundings={}, unheard=lambda: requests.append(1))
+    for phase in ("loading", "training"):
+        diarist.handle(PhaseStarted(phase))
+    diarist.tick(1.0)
+    assert (len(view.events), len(view.ticks), len(requests)) == (1, 0, asked)
+    assert len(file.getvalue().splitlines()) == 3
