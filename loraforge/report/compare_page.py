@@ -1,7 +1,9 @@
 """Checkpoints side by side: one self-contained page, and a contact sheet as a picture."""
 
 import functools
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,15 +132,16 @@ def _drawn(judged: Judged) -> list[tuple[str, object]]:
 def _encoder(paths: Sequence[Path]) -> Callable[[Path], str]:
     """Choose the largest pictures that together keep the page small."""
     side = _SIDE
-    # A few tell about the size; all are encoded to be sure, since pictures differ.
-    for known in (paths[:: max(1, len(paths) // 8)], paths):
-        while side > _LEAST_SIDE:
-            size = sum(len(picture_data(path, side)) for path in known) * len(paths) / max(1, len(known))
-            if size <= _BUDGET:
-                break
-            side = max(
-                _LEAST_SIDE, int(side * min(0.95, (_BUDGET / size) ** 0.6))
-            )  # bytes grow a little slower than area
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        # A few tell about the size; all are encoded to be sure, since pictures differ.
+        for known in (paths[:: max(1, len(paths) // 8)], paths):
+            while side > _LEAST_SIDE:
+                encoded = pool.map(functools.partial(picture_data, side=side), known)
+                size = sum(map(len, encoded)) * len(paths) / max(1, len(known))
+                if size <= _BUDGET:
+                    break
+                # Bytes grow a little slower than the area.
+                side = max(_LEAST_SIDE, int(side * min(0.95, (_BUDGET / size) ** 0.6)))
     return lambda path: picture_data(path, side)
 
 

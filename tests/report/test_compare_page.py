@@ -131,7 +131,8 @@ const cells = [...document.querySelectorAll(".grid button")];
 cells[0].click();
 answer.open = box.open;
 answer.first = byId("left").textContent;
-key("ArrowRight"); answer.second = byId("left").textContent;
+key("ArrowRight"); answer.second = byId("left").textContent; answer.scores = byId("scores").textContent;
+byId("on").click(); byId("back").click(); answer.again = byId("left").textContent;
 key("ArrowDown"); answer.down = byId("prompt").textContent;
 other.value = cells[3].dataset.label; other.dispatchEvent(new Event("change"));
 answer.against = byId("right").textContent;
@@ -148,6 +149,8 @@ answer.found = document.querySelectorAll("tbody tr:not([hidden])").length;
 byId("search").value = ""; document.querySelector("[data-show=without]").click();
 answer.without = document.querySelectorAll("tbody tr:not([hidden])").length;
 byId("numbers").click();
+byId("side").value = 20; byId("side").dispatchEvent(new Event("input"));
+answer.side = document.querySelector(".grid tr:not([hidden]) img").getBoundingClientRect().width;
 answer.before = loads; cells[0].click(); draw(); draw(); answer.loads = loads - answer.before; box.close();
 answer.numbers = document.querySelectorAll(".small:not([hidden])").length;
 """
@@ -164,6 +167,9 @@ def test_in_a_browser(run, judged, tmp_path):
     assert "thrown" not in answer
     assert answer["overflow"] <= 0
     assert (answer["open"], answer["first"], answer["second"]) == (True, "base", "step 100")
+    assert "style" in answer["scores"]
+    assert answer["again"] == "step 100"
+    assert answer["side"] == 320
     assert '"quoted"' in answer["down"]
     assert (answer["against"], answer["kept"]) == ("step 300", "step 300")
     assert answer["quarter"] == pytest.approx(answer["width"] / 4, abs=2)
