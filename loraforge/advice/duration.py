@@ -5,6 +5,7 @@ matrix products and memory traffic, are scaled by it, and the result is an estim
 predicted with what will speed it up (`advice.fast_policy`).
 """
 
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -128,9 +129,10 @@ def seconds_per_step(
 
 
 def _fast_parts(job: Job, sizes: Sequence[Size], card: Card) -> Collection[str]:
-    """Return what will speed a run up on a card."""
+    """Return what will speed a run up on a card. Compiling needs Triton, which torch brings along on Linux only."""
     parts = set(choose(job, sizes, steps=job.training.steps or 0, full_size=True).parts)
-    return parts - {"compile"} if job.memory.fp8_base and not card.compiles_fp8 else parts
+    compiles = sys.platform != "win32" and (card.compiles_fp8 or not job.memory.fp8_base)
+    return parts if compiles else parts - {"compile"}
 
 
 def _with_swapping(step: float, job: Job, card: Card, *, one_way: bool) -> float:

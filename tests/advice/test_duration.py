@@ -35,6 +35,19 @@ def test_a_step_of_the_engine_is_within_15_percent_of_measured(run):
         assert abs(run.error) <= 0.15
 
 
+@pytest.fixture(autouse=True)
+def _on_linux(monkeypatch):
+    """Predict for a machine with Triton, wherever the tests run."""
+    monkeypatch.setattr("sys.platform", "linux")
+
+
+def test_windows_has_no_triton(monkeypatch):
+    """Nothing is compiled there, and that much slower it is."""
+    there = predict_duration(job(), SIZE, 20, H100).seconds_per_step
+    monkeypatch.setattr("sys.platform", "win32")
+    assert predict_duration(job(), SIZE, 20, H100).seconds_per_step > 1.5 * there
+
+
 def test_a_run_is_predicted_with_what_speeds_it_up():
     """Unless it is switched off, too short to be worth compiling, or the card can't compile for it."""
     fast, plain = (predict_duration(job(engine={"fast": mode}), SIZE, 20, H100) for mode in ("auto", "off"))
