@@ -33,6 +33,8 @@ class TestKohya(EndToEnd):
         run = tmp_path / "run"
         shutil.copytree(folder.path, run, symlinks=True)
         read = read_run(run)
+        assert list(read.history.measured) == list(range(1, 13))
+        assert (read.origins["optimizer.name"], read.origins["dataset.trigger"]) == ("preset style", "demo")
         assert ship(run, **{**SHIP, "step": 8, "out": tmp_path / "eight"}, diffusers=True) == 0
         shipped = json.loads(capsys.readouterr().out)
         shutil.copy(shipped["lora"], read.folder.checkpoint("demo", 9))
