@@ -27,6 +27,9 @@ def attach(
     view = choose_view(human(), json=json)
     try:
         record = follow(folder, view.handle, view.tick)
+    except KeyboardInterrupt:
+        back = f"loraforge attach {folder.path} shows it again; with --stop it ends it"
+        raise Interrupted("no longer looking; the run goes on", back) from None
     finally:
         view.close()
     return _told(folder, record)

@@ -131,7 +131,7 @@ def told(plan: RunPlan, outcome: Outcome) -> Outcome:
             human().print(Text(summary(plan, outcome).as_text()))
         return outcome
     where = f"the whole log is {plan.folder.log}"
-    kept = f"; checkpoints kept: {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
+    kept = f"; kept: checkpoints of step {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
     if outcome.status == "interrupted":
         raise Interrupted(f"{outcome.cause}{kept}", f"loraforge train {plan.folder.path} --resume goes on; {where}")
     # A failure that is explained needs no more of the log than its evidence.

@@ -237,7 +237,8 @@ def judge(plan: RunPlan, ending: Ending, *, log_from: int = 0) -> Outcome:
         case "done":
             return Outcome("done", "", ending, proof, checkpoints, end)
         case "interrupted":
-            cause = f"stopped at step {ending.last_step} of {plan.steps}"
+            before = step_of(plan.resume) if plan.resume else 0
+            cause = f"stopped at step {ending.last_step or before} of {plan.steps}"
             return Outcome("interrupted", cause, ending, proof, checkpoints, end)
         case _:
             return Outcome("failed", end.cause, ending, proof, checkpoints, end)
