@@ -28,5 +28,10 @@ def recommended(run: Run) -> tuple[int, str] | None:
     return (step, why) if isinstance(step, int) and step in run.loras() else None
 
 
+def was_compared(run: Run) -> bool:
+    """Tell whether `compare` has looked at a run, whatever it found."""
+    return _file(run).is_file()
+
+
 def _file(run: Run) -> Path:
     return run.folder.path / _FILE

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loraforge.compare.choice import recommended
+from loraforge.compare.choice import recommended, was_compared
 from loraforge.compare.grid import FOLDER, Version, cell_file, from_training
 from loraforge.compare.prompts import read_set, rows
 from loraforge.dataset.captions import replace_bytes
@@ -150,7 +150,8 @@ def _step(run: Run, asked: int | None, advised: int | None) -> tuple[int, str]:
         return asked, f"step {asked}, as asked for"
     if advised is not None:
         return advised, f"step {advised}, which `loraforge compare` recommended"
-    return max(loras), f"step {max(loras)}, the last; `loraforge compare` may find a better one"
+    told = "could not tell of a better one" if was_compared(run) else "may find a better one"
+    return max(loras), f"step {max(loras)}, the last; `loraforge compare` {told}"
 
 
 def _listed(steps: Sequence[int]) -> str:
