@@ -14,21 +14,24 @@ import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from morphs import advise, draw_case
+from morphs import Case, advise, draw_case
 
 
-def judge_case(seed: int, *, base: bool) -> tuple[str, str]:
+def judge_case(seed: int) -> tuple[str, list[str]]:
+    """Return the kind of a run, and what became of it with a base-model row and without one."""
     case = draw_case(seed)
-    if not base:
-        case = replace(case, base=[], plain_base=[])
-    advice = advise(case)
-    right = advice.step in case.right if case.right else advice.step is None
-    return case.kind, "right" if right else "cannot tell" if advice.step is None else "wrong"
+    return case.kind, [_verdict(case), _verdict(replace(case, base=[], plain_base=[]))]
+
+
+def _verdict(case: Case) -> str:
+    step = advise(case).step
+    if step in case.right or (step is None and not case.right):
+        return "right"
+    return "cannot tell" if step is None else "wrong"
 
 
 def main() -> None:
@@ -39,15 +42,16 @@ def main() -> None:
     seeds = range(asked.first, asked.first + asked.cases)
     command = f"python benchmarks/recommend.py --first {asked.first} --cases {asked.cases}"
     print(f"# Recommendations on synthetic runs\n\n`{command}`: seeds {seeds[0]} to {seeds[-1]}")
-    for base, title in ((True, "with a base-model row"), (False, "without one")):
-        with ProcessPoolExecutor(2) as pool:
-            found = list(pool.map(partial(judge_case, base=base), seeds))
-        verdicts = Counter(verdict for _, verdict in found)
-        print(f"\n## {title}: {verdicts['right']} of {asked.cases} right\n")
+    with ProcessPoolExecutor(2) as pool:
+        found = list(pool.map(judge_case, seeds))
+    for place, title in enumerate(("with a base-model row", "without one")):
+        own = [(kind, verdicts[place]) for kind, verdicts in found]
+        right = sum(verdict == "right" for _, verdict in own)
+        print(f"\n## {title}: {right} of {asked.cases} right\n")
         print("| run | right | cannot tell | wrong |\n|---|--:|--:|--:|")
-        for kind in sorted({kind for kind, _ in found}):
-            own = Counter(verdict for other, verdict in found if other == kind)
-            print(f"| {kind} | {own['right']} | {own['cannot tell']} | {own['wrong']} |")
+        for kind in sorted({kind for kind, _ in own}):
+            count = Counter(verdict for other, verdict in own if other == kind)
+            print(f"| {kind} | {count['right']} | {count['cannot tell']} | {count['wrong']} |")
 
 
 if __name__ == "__main__":
