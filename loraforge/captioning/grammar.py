@@ -12,6 +12,7 @@ _NOISE = re.compile(r"(?<![\w-])(?:" + "|".join(sorted(map(re.escape, w.NOISE), 
 _COMPOUNDS = [(re.compile(rf"\b{phrase}(?=s?\b)"), phrase.replace(" ", "_")) for phrase in w.COMPOUNDS]
 _FUNCTION_WORDS = w.DETERMINERS | w.PREPOSITIONS | w.CONNECTORS | {"of", "with", "&", "as"}
 _MOST_NOUNS = 3
+_MOST_TOKENS = 300  # the subject stands long before
 # After these verbs "at" leads to what is seen, not to where it happens.
 _AIMING = frozenset({"looking", "staring", "gazing", "pointing", "howling", "barking", "shooting", "aiming", "waving"})
 # So many nouns in a row are no English compound: a language or jargon these lists don't know.
@@ -37,7 +38,7 @@ def _tokens(sentence: str) -> list[str]:
     sentence = _NOISE.sub(" ", sentence)
     for pattern, word in _COMPOUNDS:
         sentence = pattern.sub(word, sentence)
-    return _TOKEN.findall(sentence)
+    return _TOKEN.findall(sentence)[:_MOST_TOKENS]
 
 
 def _number(digit: str) -> str:

@@ -151,7 +151,7 @@ def outliers(vectors: Any) -> list[tuple[int, float]]:
     limit = max(_FAR, 3.1 * usual) * doubt
     ordered = np.sort(distance)[len(table) * 2 // 3 :]
     behind_gap = ordered[1:][ordered[1:] > _GAP * ordered[:-1]]
-    if behind_gap.size:  # a bulk that varies much has its strangers nearer, but they stand apart
+    if behind_gap.size and ordered[-1] >= limit:  # where there is one stranger, those as far from the bulk are too
         limit = min(limit, max(_FAR * doubt, float(behind_gap[0])))
     far = [(int(index), float(distance[index] / usual)) for index in np.flatnonzero(distance >= limit)]
     return sorted(far, key=lambda pair: -pair[1]) if len(far) * 3 <= len(table) else []

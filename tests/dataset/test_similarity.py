@@ -98,12 +98,15 @@ def test_strangers_are_outliers(strangers):
     assert {index for index, _ in outliers(table)} == set(range(strangers))
 
 
-def test_strangers_stand_apart_from_a_bulk_that_varies():
-    """Where pictures of one hand differ much, a gap tells strangers that distance alone would not."""
+def test_strangers_come_in_company():
+    """One that is not quite far enough by itself is told beside one that is, if a gap parts both from the bulk."""
     rng = np.random.default_rng(2)
     table = rng.normal(0, 0.2, (24, 27))
     assert outliers(table) == []
-    table[:2] += 0.6 * np.sign(rng.normal(0, 1, 27))
+    away = np.sign(rng.normal(0, 1, 27))
+    table[1] += 0.6 * away
+    assert outliers(table) == []
+    table[0] += 0.9 * away
     assert {index for index, _ in outliers(table)} == {0, 1}
 
 
