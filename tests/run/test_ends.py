@@ -44,6 +44,16 @@ def test_recorded_failures_have_a_name(path):
     assert end.cause
 
 
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_a_log_that_was_cut_off_has_a_name(path):
+    """Wherever a log ends, also within a character, the end has a name and a cause."""
+    data = path.read_bytes()
+    for cut in range(0, len(data), max(1, len(data) // 12)):
+        end = end_of(data[:cut].decode("utf-8", "replace"), -9, Job(), phase="training", done=False)
+        assert end.name in END_NAMES
+        assert end.cause
+
+
 @pytest.mark.parametrize("log", HANDMADE, ids=lambda log: log["code"])
 def test_reported_failures_have_a_name(log):
     """Failures that users reported are told apart: memory of the card by its code, whatever passes as transient."""
