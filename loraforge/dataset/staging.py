@@ -159,6 +159,8 @@ def _prepared(entry: Entry, store: Path) -> Path:
             shutil.copyfile(entry.source, part)
         else:
             load_rgb(entry.source).save(part, format="PNG")
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the name with nothing in it, for every later run
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
