@@ -102,18 +102,23 @@ class Scene:
 
 
 def set_scene(engine: Path, weights: Path, folder: Path, *, tiny: bool) -> Scene:
-    """Draw 20 pictures, make the tokenizers, and return what every call shares."""
+    """Draw 20 square pictures, make the tokenizers, and return what every call shares."""
     sys.path.insert(0, str(REPOSITORY))
+    from PIL import Image
+
     from loraforge.dataset.synthetic import draw_art_set
     from loraforge.engine.tiny import make_tiny_flux
 
     made = make_tiny_flux(folder / "tiny")
-    draw_art_set(folder / "art", count=20, size=192 if tiny else 1024)
+    side = 192 if tiny else 1024
+    for path in draw_art_set(folder / "art", count=20, size=side):
+        with Image.open(path) as picture:
+            picture.resize((side, side)).save(path)
     files = {role: getattr(made, role) if tiny else _file(weights, role) for role in _NAMES}
     settings = {
         **{f"model.{role}": path for role, path in files.items()},
         "model.tokenizers": made.tokenizers,
-        "dataset.resolution": 192 if tiny else 1024,
+        "dataset.resolution": side,
         "output.dir": folder / "runs",
         "launch.grace_seconds": 5,
         **({"dataset.buckets.min": 64, "launch.device": "cpu", "training.t5_tokens": 64} if tiny else {}),
