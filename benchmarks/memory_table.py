@@ -149,17 +149,21 @@ def engine_runs(record: Path = RUNS) -> list[EngineRun]:
     return runs
 
 
-def write_table() -> None:
-    """Renew the tables between the marks of memory.md and of the README."""
+def tables() -> list[tuple[Path, str, str]]:
+    """Return the files that hold tables, each with the mark above its tables and their text."""
     machines, rows = compared()
-    _renew(HERE / "memory.md", _BEGIN, "".join(_lines(machines, rows)))
-    _renew(HERE.parent / "README.md", _README_BEGIN, "".join([*_cards(), *_tiers(rows)]))
+    return [
+        (HERE / "memory.md", _BEGIN, "".join(_lines(machines, rows))),
+        (HERE.parent / "README.md", _README_BEGIN, "".join([*_cards(), *_tiers(rows)])),
+    ]
 
 
-def _renew(target: Path, mark: str, text: str) -> None:
-    before, _, rest = target.read_text("utf-8").partition(mark)
-    _, _, after = rest.partition(_END)
-    target.write_text(f"{before}{mark}\n{text}{_END}{after}", encoding="utf-8")
+def write_table() -> None:
+    """Renew the tables between the marks."""
+    for target, mark, text in tables():
+        before, _, rest = target.read_text("utf-8").partition(mark)
+        _, _, after = rest.partition(_END)
+        target.write_text(f"{before}{mark}\n{text}{_END}{after}", encoding="utf-8")
 
 
 def _cards() -> Iterator[str]:

@@ -1,9 +1,10 @@
 """The predictor of memory, against what was measured on a real card."""
 
+import sys
 import time
 
 import pytest
-from measured import compared
+from measured import compared, tables
 
 from loraforge.advice.memory import predict_memory, swapped_gib
 from loraforge.config.job import Job
@@ -106,3 +107,10 @@ def test_predicting_takes_no_time():
     for _ in range(1000):
         predict_memory(settings, (1024, 1024))
     assert time.perf_counter() - began < 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the tables are those of a machine that compiles")
+def test_the_tables_are_those_of_the_record_and_the_predictors():
+    """In the benchmark's page and in the README; `python benchmarks/memory.py --table` renews them."""
+    for path, _, text in tables():
+        assert text in path.read_text("utf-8"), path.name
