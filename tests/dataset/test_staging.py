@@ -148,3 +148,20 @@ def test_an_unwritable_store_is_a_machine_error(tmp_path, images):
     (tmp_path / "store").write_text("in the way")
     with pytest.raises(MachineError):
         staged(tmp_path, images)
+
+
+def test_a_cache_with_any_flipped_bit_is_kept_or_left(tmp_path):
+    """Whatever a bit in it asks for, a password even, taking a cache or leaving it never fails."""
+    cache = tmp_path / "run" / "a_flux.npz"
+    cache.parent.mkdir()
+    (tmp_path / "store").mkdir()
+    np.savez(cache, x=np.ones(3))
+    data = cache.read_bytes()
+    kept = 0
+    for at in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[at // 8] ^= 1 << at % 8
+        cache.write_bytes(flipped)
+        kept += harvest(cache.parent, tmp_path / "store")
+        (tmp_path / "store" / cache.name).unlink(missing_ok=True)
+    assert kept < 8 * len(data)
