@@ -108,7 +108,10 @@ class Watch:
         if math.isfinite(loss) or self._verdict is not None:
             return
         on = f" on {', '.join(pictures[:_NAMED])}" if pictures else ""
-        self._verdict = Verdict("diverged", f"the loss became {loss} at step {step}{on}{_at(rate)}")
+        seen = f"the loss became {loss} at step {step}{on}{_at(rate)}"
+        if step == 1:
+            seen += ": nothing was learnt before, so that the weights or the precision are at fault"
+        self._verdict = Verdict("diverged", seen)
 
     def _mean(self, lowest: "_Lowest", step: int, mean: float, rate: float | None) -> None:
         if mean > lowest.mean * self._limits.exploded and self._verdict is None:

@@ -36,6 +36,13 @@ def test_exact_figures_name_the_pictures():
     assert watch.look(0.0).cause == "the loss became nan at step 7 on cat.png, dog.png at a learning rate of 0.0002"
 
 
+def test_a_first_step_blames_what_was_there_before():
+    """Neither rate nor pictures can have spoilt a network that has learnt nothing yet."""
+    watch = Watch()
+    watch.take(Measured(1, math.nan, 0.0, 1.0))
+    assert "the weights or the precision are at fault" in watch.look(0.0).cause
+
+
 def test_an_explosion_late_in_a_long_run_is_seen():
     """The engine's mean over 2000 steps would not show it for long; the mean of the last exact losses does."""
     watch, mean = Watch(), 0.0
