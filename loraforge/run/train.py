@@ -142,6 +142,12 @@ def train(
         current.take(event)
         view.handle(event)
 
+    def tidy() -> None:
+        with contextlib.suppress(OSError):
+            for words in set_aside(folder, record.name):
+                view.handle(Problem("warning", words))
+
+    tidy()  # after an end that nobody saw
     ending = supervise(
         start,
         Parser(first_step=record.step),
@@ -159,9 +165,7 @@ def train(
         harvest(folder.dataset, store(plan))
     outcome = judge(plan, ending, log_from=record.log_from)
     if outcome.status != "done":
-        with contextlib.suppress(OSError):
-            for words in set_aside(folder, record.name):
-                view.handle(Problem("warning", words))
+        tidy()
     current.put(
         status=outcome.status,
         end=outcome.end.name,

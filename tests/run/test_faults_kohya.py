@@ -17,7 +17,7 @@ row with two is one of the engine's recorded logs in tests/run/test_ends.py.
   9  SIGKILL to the supervisor while training                  lost
  10  a cache cut short between two starts                      made again
  11  state.json, the settings and the diary cut short          written again
- 12  half a LoRA left by a killed save                         removed
+ 12  half a LoRA left by a killed save                         removed, or set aside
  13  the newest state cut short                                the one before it
  14  the clock is set back by years                            done
  15  two starts at once                                        the second is refused
@@ -68,10 +68,11 @@ def cut_a_cache(folder: RunFolder) -> None:
 
 
 def cut_the_papers(folder: RunFolder) -> None:
-    """Leave half of what tells how the run stands and what the engine reads, and half a LoRA."""
+    """Leave half of what tells how the run stands and what the engine reads, and two halves of a LoRA."""
     for path in (folder.state, folder.config, folder.events if folder.events.exists() else folder.log):
         os.truncate(path, path.stat().st_size // 2)
     (folder.output / "demo-step00000002.safetensors.part").write_bytes(b"half")
+    (folder.output / "demo-step00000004.safetensors").write_bytes(b"half")
 
 
 FAULTS = [
@@ -136,6 +137,7 @@ def test_a_run_full_of_faults_gives_the_lora_of_one_without(home):
     outcome, rest = start(resumed, now=lambda: datetime(2001, 1, 1, tzinfo=UTC))
     assert outcome.status == "done", outcome.end
     assert list(outcome.checkpoints) == [2, 4, 6]
+    assert (plan.folder.output / "demo-step00000004.safetensors.broken").exists()
     assert outcome.proof.metadata["ss_steps"] == "6"
 
     whole = plan_in(home, "whole")
