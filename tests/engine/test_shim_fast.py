@@ -16,18 +16,20 @@ _STEPS = 4
 
 @pytest.mark.engine
 def test_fast_trains_what_plain_trains(tmp_path: Path, engine_home: EngineHome) -> None:
-    """Every part that fits a CPU applies to the pinned engine; losses, weights and metadata are a plain run's."""
+    """Every part that fits a CPU applies; losses and weights differ less than two plain runs on different kernels."""
     bench = Bench(tmp_path)
     dataset = tmp_path / "dataset.toml"  # one size: each further one would be compiled
     dataset.write_text(dataset.read_text("utf-8").replace("enable_bucket = true", "enable_bucket = false"), "utf-8")
     figures, runs = {}, {}
-    for name, config, parts in (
-        ("plain", bench.config("plain", **_options()), ""),
-        ("fast", bench.config("fast", **_options()), "hash,norms,adafactor,compile"),
+    for name, parts, kernels in (
+        ("plain", "", {}),
+        ("other", "", {"ATEN_CPU_CAPABILITY": "default"}),
+        ("fast", "hash,norms,adafactor,compile", {}),
     ):
         done = bench.run(
-            config,
+            bench.config(name, **_options()),
             SHIM,
+            **kernels,
             LORAFORGE_ENGINE_DIR=str(engine_home.path),
             LORAFORGE_FAST=parts,
             LORAFORGE_CACHE=str(tmp_path / "cache"),
@@ -40,12 +42,15 @@ def test_fast_trains_what_plain_trains(tmp_path: Path, engine_home: EngineHome) 
         runs[name] = done.stderr
     assert "loraforge: fast: hash, norms, adafactor, compile" in runs["fast"], runs["fast"][-3000:]
     assert "without" not in "".join(line for line in runs["fast"].splitlines() if "loraforge:" in line)
-    plain, fast = figures["plain"], figures["fast"]
+    plain, other, fast = (figures[name] for name in ("plain", "other", "fast"))
     assert [line["step"] for line in fast] == list(range(1, _STEPS + 1))
     assert [line["learning_rate"] for line in fast] == [line["learning_rate"] for line in plain]
-    assert [line["loss"] for line in fast] == pytest.approx([line["loss"] for line in plain], rel=1e-4)
+    # Rounding errors of different kernels are independent, so twice the noise is still noise; a processor may have but
+    # one kind of kernel, hence the floors.
+    noise = max(_gap(other, plain), 1e-4), max(_distance(tmp_path / "other", tmp_path / "plain"), 5e-3)
+    assert _gap(fast, plain) < 2 * noise[0] < 4e-3
+    assert _distance(tmp_path / "fast", tmp_path / "plain") < 2 * noise[1] < 0.05
     assert _metadata(tmp_path / "fast") == _metadata(tmp_path / "plain")
-    assert _distance(tmp_path / "fast", tmp_path / "plain") < 0.01
 
 
 def _options() -> dict[str, Any]:
@@ -59,6 +64,11 @@ def _options() -> dict[str, Any]:
         "save_precision": "float",
         "max_grad_norm": 1.0,
     }
+
+
+def _gap(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> float:
+    """Return the largest difference of a loss, as a share of it."""
+    return max(abs(our["loss"] - their["loss"]) / their["loss"] for our, their in zip(ours, theirs, strict=True))
 
 
 def _metadata(folder: Path) -> dict[str, str]:
