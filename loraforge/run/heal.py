@@ -157,4 +157,4 @@ def _step(plan: RunPlan, job: Job, change: Change, end: End) -> Attempt:
     again = build_plan(replace(plan.ready, job=job), plan.folder, resume=state)
     where = f"going on from step {step_of(state)}" if state else "beginning again"
     how = ", ".join(f"{path} = {value}" for path, value in change.items())
-    return Attempt(again, change, f"{end.cause} {where}{f' with {how}' if how else ', once'}")
+    return Attempt(again, change, f"{end.cause.rstrip('.')}: {where}{f' with {how}' if how else ', once'}")

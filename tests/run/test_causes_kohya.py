@@ -108,7 +108,7 @@ def folder(home, tmp_path_factory) -> RunFolder:
         tell=told.append,
     )
     assert outcome.status == "done", outcome.end
-    assert told == ["The GPU's memory ran out. beginning again with memory.gradient_checkpointing = True"]
+    assert told == ["The GPU's memory ran out: beginning again with memory.gradient_checkpointing = True"]
     return plan.folder
 
 
