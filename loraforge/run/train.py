@@ -163,7 +163,7 @@ def train(
     )
     with contextlib.suppress(OSError):  # a full disk must not hide how the run ended
         harvest(folder.dataset, store(plan))
-    outcome = judge(plan, ending, log_from=record.log_from)
+    outcome = judge(plan, ending, log_from=record.log_from, first_step=record.step)
     if outcome.status != "done":
         tidy()
     current.put(
@@ -206,13 +206,14 @@ class _Current:
                 pass
 
 
-def judge(plan: RunPlan, ending: Ending, *, log_from: int = 0) -> Outcome:
+def judge(plan: RunPlan, ending: Ending, *, log_from: int = 0, first_step: int = 0) -> Outcome:
     """Decide how a run ended from what is on disk, whatever the engine's exit code says.
 
     Args:
         plan: what was to be done.
         ending: what was seen of the engine.
         log_from: where its words begin in the log, in bytes.
+        first_step: the step that it went on from; that state itself may be pruned by now.
     """
     job, folder = plan.job, plan.folder
     try:
@@ -241,8 +242,7 @@ def judge(plan: RunPlan, ending: Ending, *, log_from: int = 0) -> Outcome:
         case "done":
             return Outcome("done", "", ending, proof, checkpoints, end)
         case "interrupted":
-            before = step_of(plan.resume) if plan.resume else 0
-            cause = f"stopped at step {ending.last_step or before} of {plan.steps}"
+            cause = f"stopped at step {ending.last_step or first_step} of {plan.steps}"
             return Outcome("interrupted", cause, ending, proof, checkpoints, end)
         case _:
             return Outcome("failed", end.cause, ending, proof, checkpoints, end)
