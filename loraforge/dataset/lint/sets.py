@@ -8,6 +8,7 @@ from loraforge.dataset.lint.judged import is_empty, is_soft
 from loraforge.dataset.similarity import Print, duplicate_groups, outliers, outliers_in_embedding, shared_composition
 
 _FEW, _MANY, _FAR_TOO_MANY = 15, 30, 100
+_ONE_WAY = 1.2  # width over height from which a picture is no longer nearly square
 
 
 @rule(
@@ -132,6 +133,20 @@ def size_spread(scene: Scene) -> Iterator[Hit]:
         small, large = sizes[0], sizes[-1]
         times = large[0] / small[0]
         yield Hit((small[1], large[1]), f"{large[1]} has {times:.0f} times the pixels of {small[1]}")
+
+
+@rule(
+    "aspect-one-way",
+    "info",
+    reason="A LoRA that has seen upright pictures alone composes wide ones less well, and the other way round.",
+    fix="Add some of the other shape, or crop a few square, if you mean to draw other shapes.",
+)
+def aspect_one_way(scene: Scene) -> Iterator[Hit]:
+    """All upright, or all wide."""
+    aspects = [features.size[0] / features.size[1] for _, features in scene.readable]
+    if len(aspects) >= _FEW and (min(aspects) > _ONE_WAY or max(aspects) < 1 / _ONE_WAY):
+        way, other = ("wide", "upright") if aspects[0] > 1 else ("upright", "wide")
+        yield Hit((), f"all {len(aspects)} pictures are {way}; none is square or {other}")
 
 
 @rule(

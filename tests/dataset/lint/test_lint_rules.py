@@ -126,6 +126,7 @@ FIRES = {
     "one-composition": scene(*(subject(index, layout=features(0).layout) for index in range(12))),
     "style-outliers": scene(subject(0, style=STRANGE)),
     "size-spread": changed(size=(6000, 6000)),
+    "aspect-one-way": scene(*(subject(index, size=(1024, 1536)) for index in range(20))),
     "aspect-extreme": changed(size=(2600, 1000)),
     "picture-tiny": changed(size=(480, 480)),
     "picture-small": changed(size=(800, 800)),
