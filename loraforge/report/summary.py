@@ -2,9 +2,12 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from loraforge.run.plan import RunPlan
+from loraforge.run.record import read
 from loraforge.run.train import Outcome
 
 
@@ -16,11 +19,13 @@ class Summary:
         plan: what was asked for.
         outcome: what came of it.
         samples: number of sample pictures drawn.
+        changes: settings that healing changed on the way, as state.json has them.
     """
 
     plan: RunPlan
     outcome: Outcome
     samples: int
+    changes: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> str:
         """Return one JSON object, the last line of `train --json`."""
@@ -34,6 +39,7 @@ class Summary:
                 "lora": str(proof.path) if proof is not None and proof.proven else None,
                 "steps": self.plan.steps,
                 "last_step": self.outcome.ending.last_step,
+                "changes": list(self.changes),
                 "checkpoints": {str(step): str(path) for step, path in self.outcome.checkpoints.items()},
                 "seconds": round(self.outcome.ending.seconds, 1),
                 "peak_gpu_gib": self.outcome.ending.peak_gpu_gib,
@@ -50,6 +56,7 @@ class Summary:
         lines = [
             f"done: {proof.path}",
             f"  proven: {proof.modules} layers of rank {job.network.rank}, finite, {proof.step} steps, {cost}",
+            *(f"  changed on the way: {line}" for line in map(_in_words, self.changes)),
             *(f"  checkpoint {step:>6}: {path}" for step, path in self.outcome.checkpoints.items()),
             f"  {self.samples} samples: {folder.samples}" if self.samples else "  no samples were asked for",
             "next:",
@@ -65,4 +72,10 @@ class Summary:
 def summary(plan: RunPlan, outcome: Outcome) -> Summary:
     """Gather the summary of an ended run."""
     samples = sum(1 for _ in plan.folder.samples.glob("*.png")) if plan.folder.samples.is_dir() else 0
-    return Summary(plan, outcome, samples)
+    record = read(plan.folder.state)
+    return Summary(plan, outcome, samples, record.changes if record is not None else ())
+
+
+def _in_words(change: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{path} {old} → {new}" for path, (old, new) in change["settings"].items())
+    return f"{settings} ({change['because']} at step {change['step']})"
