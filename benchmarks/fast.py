@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fast_rows import ROWS
+from fast_ways import ROWS
 
 _TIERS = list(ROWS)[list(ROWS).index("checkpointed") :]
 _HERE = Path(__file__).parent

@@ -7,7 +7,6 @@ The weights are random and made on the card: values do not matter to time and me
 """
 
 import argparse
-import contextlib
 import copy
 import gc
 import importlib
@@ -16,62 +15,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fast_ways import ROWS, Row, kernels
 from full_size import materialise, write_pictures
 
-ALL = "norms,adafactor,swap,compile"
 WARM = 3  # steps at a row's begin that do not count
-_CHECKPOINTED = ("gradient_checkpointing",)
-_FP8 = ("gradient_checkpointing", "fp8_base")
-_SWAP = ("gradient_checkpointing", "fp8_base", "blocks_to_swap=28")
 _CACHES = ("cache_latents", "cache_latents_to_disk", "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A way to train.
-
-    Attributes:
-        options: the engine's, beside those that all rows share.
-        parts: of loraforge.engine.fast, joined by commas; empty for plain sd-scripts.
-        steps: how many; None for as many as the command says.
-        against: the row that it is compared with.
-        sizes: whether the pictures have three sizes instead of one.
-        kernels: what is changed in torch: "flash" attention instead of cuDNN's and another matrix library, or
-            compiled kernels that are "unrounded" between operations.
-        guide: without caches, and CLIP-L trained too.
-    """
-
-    options: tuple[str, ...] = ()
-    parts: str = ""
-    steps: int | None = 8
-    against: str | None = None
-    sizes: bool = False
-    kernels: str = ""
-    guide: bool = False
-
-
-ROWS = {
-    "guide": Row(_CHECKPOINTED, guide=True),
-    "plain": Row(steps=None),
-    "plain, other kernels": Row(steps=None, against="plain", kernels="flash"),
-    "fast": Row((), ALL, None, "plain"),
-    "fast, unrounded": Row((), ALL, 12, "plain", kernels="unrounded"),
-    "fast, 3 sizes": Row((), ALL, 16, "plain", sizes=True),
-    "checkpointed": Row(_CHECKPOINTED),
-    "checkpointed, fast": Row(_CHECKPOINTED, ALL, 8, "checkpointed"),
-    "batch 2": Row((*_CHECKPOINTED, "batch=2", "gradient_accumulation_steps=2"), steps=6),
-    "batch 2, fast": Row((*_CHECKPOINTED, "batch=2", "gradient_accumulation_steps=2"), ALL, 6, "batch 2"),
-    "fp8": Row(_FP8),
-    "fp8, fast": Row(_FP8, ALL, 8, "fp8"),
-    "swap": Row(_SWAP),
-    "swap, fast": Row(_SWAP, ALL, 8, "swap"),
-}
 
 
 class Bench:
@@ -203,7 +155,7 @@ class Bench:
         steps = row.steps or steps
         arguments = self._arguments(row, _slug(name), steps)
         context = fast.Context({**vars(arguments)}, say=lambda text: print(text, flush=True))
-        with _kernels(row.kernels):
+        with kernels(row.kernels):
             applied = fast.apply(row.parts.split(",") if row.parts else [], context, context.say)
             if row.kernels == "unrounded":
                 torch._inductor.config.emulate_precision_casts = False
@@ -300,21 +252,6 @@ class _Steps:
             add(recorder, epoch=epoch, step=step, loss=loss)
 
         recorder.add = watching
-
-
-@contextlib.contextmanager
-def _kernels(change: str) -> Iterator[None]:
-    """Have torch use other kernels for a while."""
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with contextlib.ExitStack() as undo:
-        if change == "flash" and torch.cuda.is_available():
-            undo.enter_context(sdpa_kernel([SDPBackend.FLASH_ATTENTION]))
-            before = torch.backends.cuda.preferred_blas_library()
-            torch.backends.cuda.preferred_blas_library("cublaslt")
-            undo.callback(torch.backends.cuda.preferred_blas_library, before)
-        yield
 
 
 def _slug(name: str) -> str:
