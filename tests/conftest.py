@@ -2,7 +2,9 @@
 
 import json
 import math
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +14,16 @@ import pytest
 from loraforge.engine.locate import EngineHome, find
 
 pytest.register_assert_rewrite("end_to_end")
+# A shell's background job ignores these, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that train, so that no worker is left alone with a long one at the end."""
+    long = {item.path for item in items if item.get_closest_marker("engine")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")
