@@ -1,12 +1,12 @@
 """Fetching from the hub, against a local server that speaks the needed part of its API."""
 
 import sys
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from local_server import serving
 
 from loraforge.engine.hub import Remote, download, token_source, tokenizer_files, weight_file
 from loraforge.engine.weights import ROLES, TOKENIZERS, has_tokenizers
@@ -103,15 +103,9 @@ def hub(monkeypatch, tmp_path):
     # The library keeps whole chunks of what came before a cut, 10 MiB each; smaller ones keep the test small.
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 128)
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield hub
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(type("Handler", (_Handler,), {"hub": hub})) as hub.endpoint:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        yield hub
 
 
 def _nowhere(token: str, folder: Path, capsys) -> None:
