@@ -70,7 +70,8 @@ def predict_duration(job: Job, size: Size, pictures: int, card: Card, buckets: S
     """
     training = job.training
     steps = training.steps or 0
-    parts = _fast_parts(job, buckets or [size], card)
+    sizes = buckets or [size]
+    parts = _fast_parts(job, sizes, card)
     compiled = "compile" in parts
     step = seconds_per_step(job, size, card, parts) * training.gradient_accumulation
     every = training.save_every_steps
@@ -80,7 +81,7 @@ def predict_duration(job: Job, size: Size, pictures: int, card: Card, buckets: S
     samples = rounds * len(job.sampling.prompts)
     spent = {
         # Loading 34 GB of weights and hashing the transformer's file, as measured; slower disks take longer.
-        "start": 75.0 + (compile_cost(job, buckets or [size]) if compiled else 0.0),
+        "start": 75.0 + (compile_cost(job, sizes) if compiled else 0.0),
         "caching": pictures * _caching(job, size, card),
         "steps": steps * step,
         "samples": samples * _sample(job, card),
