@@ -68,6 +68,10 @@ class Healer:
         if end.transient and self._retries:
             self._retries -= 1
             return _step(plan, plan.job, {}, end)
+        if end.code == "cuda-fault" and plan.job.engine.fast != "off":
+            # Twice is no accident: a compiled kernel may be at fault, and there is a way without any.
+            plain = plan.job.model_copy(update={"engine": plan.job.engine.model_copy(update={"fast": "off"})})
+            return _step(plan, plain, {"engine.fast": "off"}, end)
         return None
 
 

@@ -67,6 +67,13 @@ def test_a_fault_that_passes_is_tried_once_more():
     assert climbed(Healer(), replace(NO_ROOM, name="host-memory")) == []
 
 
+def test_after_a_second_fault_of_the_gpu_nothing_is_compiled():
+    """Once more as it was, then sd-scripts as it is, then no more; where nothing was compiled, once."""
+    fault = replace(TRANSIENT, code="cuda-fault")
+    assert climbed(Healer(), fault) == [{}, {"engine.fast": "off"}]
+    assert climbed(Healer(), fault, {"engine": {"fast": "off"}}) == [{}]
+
+
 @pytest.mark.parametrize(
     ("settings", "allowed", "expected"),
     [
