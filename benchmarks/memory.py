@@ -5,7 +5,7 @@ usage: python benchmarks/memory.py ENGINE_DIR RECORD [--seconds N]     on a mach
 
 One process builds the engine's own modules with random weights on the GPU, a configuration at a time, and calls the
 engine's own step; RECORD gets one JSON line a configuration as it ends. An existing RECORD is gone on with: what it has
-whole is not measured again; a row that failed, or whose base was cast on the GPU, is.
+whole is not measured again; a row that failed is.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def measure_all(record: Path, seconds: float, *, cpu: bool) -> None:
     began = time.monotonic()
     device = torch.device("cpu" if cpu else "cuda")
     entries = [json.loads(line) for line in record.read_text("utf-8").splitlines()] if record.exists() else []
-    done = [entry["configuration"] for entry in entries if "reserved_gib" in entry and not entry.get("cast_on_gpu")]
+    done = [entry["configuration"] for entry in entries if "reserved_gib" in entry]
     left = [(index, wanted) for index, wanted in enumerate(CONFIGURATIONS) if asdict(wanted) not in done]
     print(f"{len(left)} of {len(CONFIGURATIONS)} configurations to measure", flush=True)
     with record.open("a", encoding="utf-8", buffering=1) as file:

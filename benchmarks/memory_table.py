@@ -41,14 +41,12 @@ class Compared:
         measured: its peak.
         predicted: likewise.
         seconds: a step as measured and as predicted; None for other phases.
-        cast: the base was cast to 8 bits on the GPU, so that the reserved peak holds leftovers of the cast.
     """
 
     configuration: Configuration
     measured: Peak
     predicted: Peak
     seconds: tuple[float, float] | None
-    cast: bool
 
     @property
     def allocated_error(self) -> float:
@@ -108,7 +106,7 @@ def _compared(entry: dict[str, Any], name: str) -> Compared:
         last = entry["seconds"][-2:]  # the two steps on the largest bucket, once all is warm
         seconds = sum(last) / len(last), seconds_per_step(job, size, card, launch=1.0)
     measured = Peak(entry["allocated_gib"], entry["reserved_gib"])
-    return Compared(configuration, measured, predicted, seconds, bool(entry.get("cast_on_gpu")))
+    return Compared(configuration, measured, predicted, seconds)
 
 
 @dataclass(frozen=True)
@@ -198,11 +196,9 @@ def _tiers(rows: list[Compared]) -> Iterator[str]:
                 ],
             )
         )
-        peak = f"{row.measured.reserved_gib:.2f} ({row.reserved_error:+.1%}{' †' if row.cast else ''})"
+        peak = f"{row.measured.reserved_gib:.2f} ({row.reserved_error:+.1%})"
         times = [f"{runs[key].seconds:.2f} ({runs[key].error:+.0%})" for key in (name, f"{name}, fast")]
         yield f"| {name} | {peak} | {' | '.join(times)} |\n"
-    if any(row.cast for row in rows[:4]):
-        yield "\n† the measurement, not the prediction, is off: see benchmarks/memory.md.\n"
     yield "\n"
 
 
@@ -213,9 +209,8 @@ def _lines(machines: list[dict[str, Any]], rows: list[Compared]) -> Iterator[str
         yield f"{machine['tflops']} TFLOP/s in a bf16 matrix product, {machine['gb_per_s']} GB/s in a copy; "
         yield f"{machine['date']}.\n"
     yield "\n"
-    clean = [row for row in rows if not row.cast]
-    yield _worst("used to calibrate", [row for row in clean if row.configuration.calibrates])
-    yield _worst("only predicted", [row for row in clean if not row.configuration.calibrates])
+    yield _worst("used to calibrate", [row for row in rows if row.configuration.calibrates])
+    yield _worst("only predicted", [row for row in rows if not row.configuration.calibrates])
     times = sorted(abs(row.time_error) for row in rows if row.time_error is not None)
     within = sum(error <= 0.15 for error in times)
     yield f"- time: {within} of {len(times)} steps within 15 %, the worst {times[-1]:.1%} off, "
@@ -239,14 +234,13 @@ def _worst(name: str, rows: list[Compared]) -> str:
 
 def _row(row: Compared) -> str:
     measured, predicted = row.measured, row.predicted
-    mark = " †" if row.cast else ""
     cells = (
         _name(row.configuration),
-        "x" if row.configuration.calibrates and not row.cast else "",
+        "x" if row.configuration.calibrates else "",
         f"{measured.allocated_gib:.2f}, {predicted.allocated_gib:.2f}",
         f"{row.allocated_error:+.1%}",
-        f"{measured.reserved_gib:.2f}{mark}, {predicted.reserved_gib:.2f}",
-        f"{row.reserved_error:+.1%}{mark}",
+        f"{measured.reserved_gib:.2f}, {predicted.reserved_gib:.2f}",
+        f"{row.reserved_error:+.1%}",
         f"{row.seconds[0]:.2f}, {row.seconds[1]:.2f}" if row.seconds else "",
         f"{row.time_error:+.0%}" if row.seconds else "",
     )

@@ -120,9 +120,10 @@ def seconds_per_step(
     walked = job.optimizer.name not in {"adamw", "adamw8bit", "lion8bit"} and "adafactor" not in parts
     one_by_one = 0.12 * share if walked else 0.0
     if compiled:
-        step = working + 0.05 + norms * traffic + one_by_one
+        step = working + 0.07 + norms * traffic + one_by_one
     else:
-        working += (0.10 + norms + (0.1 if fp8 else 0.0)) * traffic + one_by_one
+        casts = 0.022 * passes if fp8 else 0.0  # 8-bit weights are read and written as 16-bit ones
+        working += (0.10 + norms + casts) * traffic + one_by_one
         # Python can launch a step's kernels no faster than this, however small they are.
         blocks = 0.62 + 0.14 * share if checkpointed else 0.34
         step = max(working, launch * (blocks + norms + one_by_one))

@@ -20,6 +20,9 @@ _DOUBLE, _SINGLE = 339_738_624 / _GIB, 141_557_760 / _GIB  # those of a block th
 _T5, _CLIP = 8.87, 0.23  # weights in bf16
 _T5_FP8 = 4.56  # embeddings stay in bf16
 _AUTOENCODER = 0.16
+# What an 8-bit block takes beyond its numbers: large allocations come in steps of 2 MiB, and some weights are odd MiB.
+_DOUBLE_ODD, _SINGLE_ODD = 2 / 1024, 3 / 1024
+_DOUBLES, _SINGLES = 19, 38
 # Beside what the allocator holds: CUDA's context and the loaded kernels, 0.9 GiB on the measured card.
 CONTEXT_GIB = 0.9
 
@@ -45,6 +48,8 @@ _NOTHING = Peak(0.0, 0.0)
 # What 8-bit weights take as 16-bit copies: in the last block's recomputation, in the first one's, and kept for backward
 # where nothing is recomputed.
 _FP8_CASTS = (Peak(0.264, 0.264), Peak(0.633, 0.0), Peak(15.98, 15.98))
+
+_SMALL_RANK = 12  # the largest LoRA matrix is 21504 x rank in 32 bits: up to here below 1 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,15 @@ def kilotokens(job: Job, size: Size) -> float:
 
 
 def swapped_gib(blocks: int | None, bytes_each: float) -> float:
-    """Return what swapping so many blocks takes off the GPU: half the number as double, twice the rest as single."""
+    """Return what swapping so many blocks takes off the GPU."""
+    doubles, singles = _swapped(blocks)
+    return bytes_each * (doubles * _DOUBLE + singles * _SINGLE)
+
+
+def _swapped(blocks: int | None) -> tuple[int, int]:
+    """Return how many double and single blocks are swapped: half the number as double, twice the rest as single."""
     doubles = (blocks or 0) // 2
-    return bytes_each * (doubles * _DOUBLE + 2 * ((blocks or 0) - doubles) * _SINGLE)
+    return doubles, 2 * ((blocks or 0) - doubles)
 
 
 def _held(job: Job) -> float:
@@ -121,11 +132,14 @@ def _held(job: Job) -> float:
     each = _bytes_each(job)
     parameters = lora_parameters(job.network)
     held = each * _BASE - swapped_gib(job.memory.blocks_to_swap, each)
+    if job.memory.fp8_base:
+        doubles, singles = _swapped(job.memory.blocks_to_swap)
+        held += (_DOUBLES - doubles) * _DOUBLE_ODD + (_SINGLES - singles) * _SINGLE_ODD
     held += 4 * parameters / _GIB + (0.02 if job.optimizer.name == "adafactor" else _state(job))
     if job.memory.cache_latents == "off":
         held += _AUTOENCODER
     if job.memory.cache_text_encoders == "off":
-        held += 4.87 if job.memory.fp8_base else _T5 + _CLIP
+        held += 4.71 if job.memory.fp8_base else _T5 + _CLIP
     elif job.network.train_clip_l:
         held += _CLIP
     return held
@@ -160,8 +174,11 @@ def _training(job: Job, size: Size) -> Peak:
         slack = max(0.0, 0.63 + 1.51 * thousand - (adapter + temporaries) / 2)
         peak = _higher(Peak(forward, forward + slack), optimizer)
     else:
-        last = last_casts.beside(0.104 + 0.5525 * thousand, 0.323 + 0.838 * thousand)
-        first = first_casts.beside(0.077 + adapter + 0.2923 * thousand, 0.85 + adapter + 0.48 * thousand)
+        # Matrices under 1 MiB have segments of their own, and don't break up those of the activations; what the
+        # optimizer's temporaries leave in the allocator's cache, recomputation can hardly use.
+        broken = 0.0 if job.network.rank <= _SMALL_RANK else 0.25
+        last = last_casts.beside(0.104 + 0.5525 * thousand, 0.073 + broken + 0.7 * temporaries + 0.838 * thousand)
+        first = first_casts.beside(0.077 + adapter + 0.2923 * thousand, 0.6 + broken + adapter + 0.48 * thousand)
         peak = _higher(_higher(last, first), optimizer if temporaries else last)
     if job.memory.cache_text_encoders == "off":
         peak = Peak(peak.allocated_gib, peak.reserved_gib + 0.4)

@@ -26,10 +26,10 @@ def test_a_step_is_within_15_percent_of_measured(row):
     assert abs(row.time_error) <= 0.15
 
 
-@pytest.mark.parametrize("run", engine_runs(), ids=lambda run: f"{run.side} {run.name}")
+@pytest.mark.parametrize("run", engine_runs(), ids=lambda run: f"{run.side} {run.name}, {run.source}")
 def test_a_step_of_the_engine_is_within_15_percent_of_measured(run):
-    """With its whole loop, plain and fast; the guide's flags are the one case that is not understood."""
-    if "nothing cached" in run.name:
+    """With its whole loop, plain and fast; one earlier run of the guide's flags was slower than any measured since."""
+    if "nothing cached" in run.name and run.source == "another machine":
         assert run.predicted < run.seconds
     else:
         assert abs(run.error) <= 0.15

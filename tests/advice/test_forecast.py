@@ -23,9 +23,9 @@ def seen(vram, *, gpu=None, weights=SOUND, dataset=None, **sections):
 def test_the_lines_name_phase_headroom_and_range():
     """What decides, what is left, what each phase takes, and that the time is an estimate."""
     memory, host, time = seen(24, sampling={"prompts": ["a cat"]}).lines()
-    assert memory.startswith("memory: drawing samples decides with 18.1 GiB of 24, 5.0 to spare (")
+    assert memory.startswith("memory: drawing samples decides with 18.3 GiB of 24, 4.8 to spare (")
     assert "caching captions 9.5" in memory
-    assert "drawing samples of 1024 x 1024: 18.1" in memory
+    assert "drawing samples of 1024 x 1024: 18.3" in memory
     assert "RAM" in host
     assert "an estimate for the RTX 4090" in time
     assert " to " in time
