@@ -1,15 +1,19 @@
-"""Time whole jobs of `loraforge train`: fast with nothing cached, plain, and fast again.
+"""Time whole jobs of `loraforge train`: fast with nothing cached, plain, and fast again; and the guide's command.
 
-usage: fast_job.py ENGINE_DIR WEIGHTS OUT.json [--steps 500] [--tiny]
+usage: fast_job.py ENGINE_DIR WEIGHTS OUT.json [--steps 500] [--jobs NAME ...] [--tiny]
 
 WEIGHTS holds the files of full_size.py, made where they are missing. 20 pictures of 1024 x 1024, rank 16, both caches,
 no checkpointing, a checkpoint every 100 steps, no samples. The first job does all steps with empty caches of pictures,
-graphs and hash; the others find pictures and captions cached, and end after a few steps.
+graphs and hash; the others find pictures and captions cached, and end after a few steps. The guide's command is ended
+in its third epoch: what is left of its job is the same again.
 """
 
 import argparse
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +23,8 @@ from typing import Any
 from full_size import write_pictures, write_weights
 
 _FEW = 4
+_GUIDE_STEPS = 45  # of the guide's command that are waited for
+_TICK = re.compile(rb"steps: [^\[]*?(\d+)/\d+ \[")
 ROOT = Path(__file__).parents[1]
 
 
@@ -56,6 +62,59 @@ def job(name: str, settings: dict[str, object], environ: dict[str, str]) -> dict
     return seen
 
 
+def guide(engine: Path, files: dict[str, Path], pictures: Path, steps: int, side: int, *, tiny: bool) -> dict[str, Any]:
+    """Run the guide's command with what it lacks to run at all: three model files, `N_name`, captions by extension.
+
+    Returns:
+        seconds from the start of the command to each step until it was ended.
+    """
+    home = pictures.with_name("guide")
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(pictures, home / "data" / "1_ohwx")
+    # fmt: off
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1",
+        "--mixed_precision", "bf16", "--dynamo_backend", "no", *(["--cpu"] if tiny else []), "flux_train_network.py",
+        "--pretrained_model_name_or_path", str(files["transformer"]), "--clip_l", str(files["clip_l"]),
+        "--t5xxl", str(files["t5xxl"]), "--ae", str(files["autoencoder"]),
+        "--tokenizer_cache_dir", str(files["tokenizers"]), "--caption_extension", ".txt",
+        "--train_data_dir", str(home / "data"), "--output_dir", str(home / "out"), "--output_name", "my_style_v1",
+        "--network_module", "networks.lora_flux", "--network_dim", "16", "--network_alpha", "16",
+        "--learning_rate", "1e-4", "--lr_scheduler", "cosine_with_restarts", "--lr_warmup_steps", "50",
+        "--max_train_steps", str(steps), "--save_every_n_steps", "100", "--mixed_precision", "bf16",
+        "--gradient_checkpointing", "--optimizer_type", "adafactor",
+        "--optimizer_args", "relative_step=False", "scale_parameter=False", "warmup_init=False",
+        "--resolution", f"{side},{side}", "--enable_bucket", "--bucket_no_upscale",
+        "--max_data_loader_n_workers", "4", "--guidance_scale", "1.0",
+    ]
+    # fmt: on
+    if tiny:  # a width that the engine does not know is the shim's to tell it
+        command[command.index("flux_train_network.py")] = str(ROOT / "loraforge" / "engine" / "shim.py")
+        command += ["--min_bucket_reso", "64", "--t5xxl_max_token_length", "64"]
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "LORAFORGE_ENGINE_DIR": str(engine)}
+    seen: dict[str, Any] = {"job": "guide", "steps": [], "log": ""}
+    began, tail = time.perf_counter(), b""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environ, cwd=engine, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        while chunk := process.stderr.read1(1 << 16):
+            now, tail = round(time.perf_counter() - began, 2), (tail + chunk)[-4000:]
+            for step in map(int, _TICK.findall(tail)):
+                if step > (seen["steps"][-1][0] if seen["steps"] else 0):
+                    seen["steps"].append((step, now))
+            if seen["steps"] and seen["steps"][-1][0] >= _GUIDE_STEPS:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    if len(seen["steps"]) < 2:
+        return {**seen, "log": tail.decode(errors="replace"), "first_step": None, "seconds": None}
+    (first, began), (last, ended) = seen["steps"][0], seen["steps"][-1]
+    seen["s_per_it"] = round((ended - began) / (last - first), 3)
+    seen["first_step"] = began
+    seen["seconds"] = round(began + (steps - first) * seen["s_per_it"], 1)
+    return seen
+
+
 def main() -> None:
     """Run the jobs and write each as it ends."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,7 +122,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--jobs", nargs="+", default=["whole", "plain", "warm"])
+    parser.add_argument("--jobs", nargs="+", default=["whole", "plain", "warm", "guide"])
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
     from loraforge.engine.tiny import make_tiny_flux
@@ -73,11 +132,12 @@ def main() -> None:
         files = {role: getattr(tiny, role) for role in ("transformer", "autoencoder", "clip_l", "t5xxl")}
     else:
         files = write_weights(given.engine, given.weights)
+    files = {role: path.resolve() for role, path in (files | {"tokenizers": tiny.tokenizers}).items()}
     side = 192 if given.tiny else 1024
+    pictures = write_pictures(given.weights / f"pictures-{side}", ((side, side),)).resolve()
     settings = {
-        **{f"model.{role}": path.resolve() for role, path in files.items()},
-        "model.tokenizers": (given.weights / "tiny" / "tokenizers").resolve(),
-        "dataset.images": write_pictures(given.weights / f"pictures-{side}", ((side, side),)).resolve(),
+        **{f"model.{role}": path for role, path in files.items()},
+        "dataset.images": pictures,
         "dataset.trigger": "ohwx",
         "dataset.resolution": side,
         "training.steps": given.steps,
@@ -99,9 +159,12 @@ def main() -> None:
     }
     done = []
     for name in given.jobs:
-        done.append(job(name, jobs[name], environ))
+        if name == "guide":
+            done.append(guide(given.engine.resolve(), files, pictures, given.steps, side, tiny=given.tiny))
+        else:
+            done.append(job(name, jobs[name], environ))
         given.out.write_text(json.dumps(done, indent=1), encoding="utf-8")
-        print("JOB", json.dumps({**done[-1], "losses": done[-1]["losses"][:8]}), flush=True)
+        print("JOB", json.dumps({**done[-1], "losses": done[-1].get("losses", [])[:8]}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train full-size FLUX.1 a few steps in each of several ways, in one process on one card.
 
-usage: fast_rows.py ENGINE_DIR OUT.json [--rows NAME ...] [--steps N] [--tiny]
+usage: fast_rows.py ENGINE_DIR OUT.json [--rows NAME ...] [--steps N] [--profile FOLDER] [--tiny]
 
 The weights are random and made on the card: values do not matter to time and memory. sd-scripts' own
 `FluxNetworkTrainer.train` runs for each row; only the loading of files is replaced, so that one model serves all rows.
@@ -11,6 +11,7 @@ import copy
 import gc
 import importlib
 import json
+import random
 import statistics
 import sys
 import tempfile
@@ -19,10 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fast_steps import WARM, Steps
 from fast_ways import ROWS, Row, kernels
 from full_size import materialise, write_pictures
 
-WARM = 3  # steps at a row's begin that do not count
 _CACHES = ("cache_latents", "cache_latents_to_disk", "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
 
 
@@ -48,6 +49,9 @@ class Bench:
         self.model: Any = None
         self.full_text = False
         self._replace_loaders()
+        # Rich numbers the styles it meets first, from the generator that orders the pictures: the first row alone would
+        # see them in another order.
+        importlib.import_module("rich.style").randint = random.Random(0).randint  # noqa: S311
         # The first row of a kind fills the caches, which must not change what it trains.
         shim.keep_random_state_while_caching(shim.Launch({"pretrained_model_name_or_path": "none"}, shapes))
         square, wide = (self.side, self.side), (self.side * 19 // 16, self.side * 13 // 16)
@@ -143,8 +147,8 @@ class Bench:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
-    def run(self, name: str, steps: int) -> dict[str, Any]:
-        """Train a row and return what was seen."""
+    def run(self, name: str, steps: int, profiles: Path | None = None) -> dict[str, Any]:
+        """Train a row and return what was seen; its profile is written if a folder for profiles is given."""
         import torch
 
         from loraforge.engine import fast
@@ -159,7 +163,7 @@ class Bench:
             applied = fast.apply(row.parts.split(",") if row.parts else [], context, context.say)
             if row.kernels == "unrounded":
                 torch._inductor.config.emulate_precision_casts = False
-            seen = _Steps()
+            seen = Steps(profiles / f"{_slug(name)}.txt" if profiles else None)
             seen.watch(importlib.import_module("library.train_util").LossRecorder)
             began = time.perf_counter()
             self.train.FluxNetworkTrainer().train(copy.deepcopy(arguments))
@@ -233,27 +237,6 @@ class Bench:
         row["learnt_off"] = (gap / sum(float(theirs[name].square().sum()) for name in learnt)) ** 0.5
 
 
-class _Steps:
-    """Takes the time and the loss as the engine records it, right after it has waited for the GPU."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.losses: list[float] = []
-        self._last = time.perf_counter()
-
-    def watch(self, recorder: Any) -> None:
-        add = recorder.add
-
-        def watching(recorder: Any, *, epoch: int, step: int, loss: float) -> None:
-            now = time.perf_counter()
-            self.seconds.append(now - self._last)
-            self.losses.append(loss)
-            self._last = now
-            add(recorder, epoch=epoch, step=step, loss=loss)
-
-        recorder.add = watching
-
-
 def _slug(name: str) -> str:
     return "".join(character if character.isalnum() else "-" for character in name)
 
@@ -280,8 +263,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--profile", type=Path, metavar="FOLDER")
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
+    if given.profile:
+        given.profile.mkdir(parents=True, exist_ok=True)
     sys.argv[1:] = []
     rows: list[dict[str, Any]] = []
     rate = 0.0 if given.tiny else matrix_rate()
@@ -289,7 +275,7 @@ def main() -> None:
         bench = Bench(given.engine.resolve(), Path(scratch), tiny=given.tiny)
         for name in given.rows:
             try:
-                rows.append(bench.run(name, given.steps))
+                rows.append(bench.run(name, given.steps, given.profile))
             except Exception as fault:  # noqa: BLE001 - the other rows still count
                 print(f"{name}: {type(fault).__name__}: {str(fault)[:600]}", flush=True)
                 continue
