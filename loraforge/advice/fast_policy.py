@@ -1,6 +1,6 @@
 """Which of the fast parts pay for a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loraforge.config.job import Job
@@ -10,6 +10,7 @@ from loraforge.errors import DatasetError
 # Seconds, from an H100 with 16 cores and an empty compile cache (benchmarks/fast.md). A smaller card saves more on a
 # step, a smaller processor compiles longer.
 _FIRST_GRAPH, _NEXT_GRAPH = 30.0, 25.0
+_FOUND_GRAPH = 2.5  # that an earlier run has compiled
 _SAVED = 0.3
 _SAVED_CHECKPOINTED = 0.5
 _PATCH = 16  # pixels on a token's side
@@ -46,7 +47,9 @@ def token_counts(sizes: Sequence[Size], job: Job) -> set[int]:
     return counts
 
 
-def choose(job: Job, sizes: Sequence[Size], *, steps: int, full_size: bool) -> FastPlan:
+def choose(
+    job: Job, sizes: Sequence[Size], *, steps: int, full_size: bool, compiled: Collection[tuple[int, int]] = ()
+) -> FastPlan:
     """Choose the parts for a run.
 
     Args:
@@ -54,6 +57,7 @@ def choose(job: Job, sizes: Sequence[Size], *, steps: int, full_size: bool) -> F
         sizes: upright (width, height) of the pictures in pixels.
         steps: optimizer steps that this start will do.
         full_size: whether the weights are FLUX.1's own; with a toy model nothing is worth compiling.
+        compiled: (batch, picture tokens) that earlier runs have compiled.
     """
     engine, memory = job.engine, job.memory
     if engine.fast == "off":
@@ -63,12 +67,15 @@ def choose(job: Job, sizes: Sequence[Size], *, steps: int, full_size: bool) -> F
     forced = engine.fast == "on"
     if not forced and (job.launch.device == "cpu" or not full_size):
         return FastPlan((), {"all": "a toy model has nothing to gain"})
-    parts, left_out = ["hash", "norms"], {}
+    parts, left_out = ["hash"], {}
+    if memory.cache_text_encoders != "off" and not engine.extra.get("validation_split"):
+        parts.append("encoders")
+    parts.append("norms")
     if job.optimizer.name == "adafactor":
         parts.append("adafactor")
     if memory.blocks_to_swap:
         parts.append("swap")
-    cost, saved = compile_cost(job, sizes), saving(job, steps)
+    cost, saved = compile_cost(job, sizes, compiled), saving(job, steps)
     if job.launch.processes > 1:
         left_out["compile"] = "several processes compile on their own, and wait for the slowest"
     elif forced or saved > cost + _LOOK:
@@ -78,9 +85,12 @@ def choose(job: Job, sizes: Sequence[Size], *, steps: int, full_size: bool) -> F
     return FastPlan(tuple(parts), left_out)
 
 
-def compile_cost(job: Job, sizes: Sequence[Size]) -> float:
-    """Return the seconds that compiling takes with an empty cache."""
-    return _FIRST_GRAPH + _NEXT_GRAPH * max(0, len(token_counts(sizes, job)) - 1)
+def compile_cost(job: Job, sizes: Sequence[Size], compiled: Collection[tuple[int, int]] = ()) -> float:
+    """Return the seconds that compiling takes, given the (batch, picture tokens) that are found compiled."""
+    lengths = token_counts(sizes, job)
+    found = sum((job.dataset.batch_size, tokens) in compiled for tokens in lengths)
+    new = max(len(lengths), 1) - found
+    return found * _FOUND_GRAPH + (_FIRST_GRAPH + _NEXT_GRAPH * (new - 1) if new else 0.0)
 
 
 def saving(job: Job, steps: int) -> float:

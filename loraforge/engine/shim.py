@@ -192,7 +192,13 @@ def config_options(argv: list[str]) -> dict[str, Any]:
             config = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError):  # for the engine to report
         return {}
-    return {key: value for entry in config.values() if isinstance(entry, dict) for key, value in entry.items()} | config
+    return flattened(config)
+
+
+def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a config with those of its tables, one level deep."""
+    inner = {key: value for entry in config.values() if isinstance(entry, dict) for key, value in entry.items()}
+    return {**inner, **config}
 
 
 def _given(argv: list[str]) -> dict[str, str]:
@@ -202,15 +208,12 @@ def _given(argv: list[str]) -> dict[str, str]:
     return {name: value for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not None}
 
 
-def speed_up(launch: Launch, fast: ModuleType, telemetry: ModuleType) -> None:
-    """Apply the parts that the environment names, and record the steps where it names a file."""
+def speed_up(launch: Launch, fast: ModuleType) -> None:
+    """Apply the parts that the environment names."""
     environ, options = os.environ, {**launch.config, **launch.options}
     if names := environ.get(FAST_VARIABLE):
         cache = Path(environ[CACHE_VARIABLE]) if CACHE_VARIABLE in environ else None
-        context = fast.Context(options, _say, cache)
-        fast.apply(names.split(","), context, _say)
-    if path := environ.get(TELEMETRY_VARIABLE):
-        telemetry.record_steps(Path(path))
+        fast.apply(names.split(","), fast.Context(options, _say, cache), _say)
 
 
 def _say(text: str) -> None:
@@ -224,9 +227,11 @@ def main() -> None:
     shapes, fast, telemetry = _import("shapes", "fast", "telemetry")
     launch = Launch(weight_options(sys.argv[1:]), shapes, config_options(sys.argv[1:]))
     sys.path.insert(0, str(engine))
+    speed_up(launch, fast)  # before all that imports the engine, for what runs beside it
     for adapt in ADAPTATIONS:
         adapt(launch)
-    speed_up(launch, fast, telemetry)
+    if path := os.environ.get(TELEMETRY_VARIABLE):
+        telemetry.record_steps(Path(path))
     sys.argv[0] = script
     runpy.run_path(script, run_name="__main__")
 

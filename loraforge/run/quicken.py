@@ -1,5 +1,6 @@
 """From the plan that anyone could run to the one that loraforge runs: faster, and with exact figures."""
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from loraforge import engine
 from loraforge.advice.fast_policy import FastPlan, choose
 from loraforge.dataset.images import PictureError, read_size
 from loraforge.engine import shim
+from loraforge.engine.fast import compiled
 from loraforge.run.plan import RunPlan
 from loraforge.run.resume import step_of
 
@@ -28,14 +30,14 @@ def quickened(plan: RunPlan, fast: FastPlan | None = None) -> RunPlan:
     if home is None or plan.job.engine.fast == "off":
         return plan
     path = str(Path(engine.__file__).with_name("shim.py"))
-    cache = platformdirs.user_cache_path("loraforge", appauthor=False)
+    cache = _cache()
     env = {
         **plan.env,
         shim.ENGINE_VARIABLE: str(home.path),
         shim.TELEMETRY_VARIABLE: str(plan.folder.path / STEPS),
         shim.CACHE_VARIABLE: str(cache),
         # The second run of a kind finds what the first has compiled.
-        "TORCHINDUCTOR_CACHE_DIR": str(cache / "compiled"),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / compiled.FOLDER),
     }
     if parts := (fast or fast_plan(plan)).parts:
         env[shim.FAST_VARIABLE] = ",".join(parts)
@@ -51,4 +53,15 @@ def fast_plan(plan: RunPlan) -> FastPlan:
         except PictureError:  # told when the pictures are staged
             continue
     done = step_of(plan.resume) if plan.resume else 0
-    return choose(plan.job, sizes, steps=plan.steps - done, full_size=plan.ready.full_size)
+    options = shim.flattened(tomllib.loads(plan.files[plan.folder.config]))
+    return choose(
+        plan.job,
+        sizes,
+        steps=plan.steps - done,
+        full_size=plan.ready.full_size,
+        compiled=compiled.compiled_shapes(_cache(), options),
+    )
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("loraforge", appauthor=False)

@@ -16,24 +16,36 @@ def test_pictures_of_one_token_count_share_a_graph() -> None:
     """Upright and lying pictures of a size count once; each further length costs a compilation."""
     job = _job()
     assert token_counts([(1024, 1024), (832, 1216), (1216, 832)], job) == {4096, 3952}
-    assert compile_cost(job, [(1024, 1024), (832, 1216)]) > compile_cost(job, _SQUARE) > 0
+    both = [(1024, 1024), (832, 1216)]
+    assert compile_cost(job, both) > compile_cost(job, _SQUARE) > 0
+
+
+def test_what_an_earlier_run_has_compiled_costs_little() -> None:
+    """With its graphs found even a short run compiles; for another batch, or a length that is new, they don't count."""
+    job, both = _job(), [(1024, 1024), (832, 1216)]
+    assert 0 < compile_cost(job, _SQUARE, {(1, 4096)}) < 5
+    assert compile_cost(job, _SQUARE, {(2, 4096)}) == compile_cost(job, _SQUARE)
+    assert compile_cost(job, both, {(1, 4096)}) > compile_cost(job, _SQUARE)
+    for compiled, expected in (((), False), ({(1, 4096)}, True)):
+        parts = choose(job, _SQUARE, steps=40, full_size=True, compiled=compiled).parts
+        assert ("compile" in parts) is expected
 
 
 @pytest.mark.parametrize(
     ("sections", "steps", "parts"),
     [
-        ({}, 500, {"hash", "norms", "adafactor", "compile"}),
-        ({}, 20, {"hash", "norms", "adafactor"}),
-        ({"engine": {"fast": "on"}}, 20, {"hash", "norms", "adafactor", "compile"}),
+        ({}, 500, {"hash", "encoders", "norms", "adafactor", "compile"}),
+        ({}, 20, {"hash", "encoders", "norms", "adafactor"}),
+        ({"engine": {"fast": "on"}}, 20, {"hash", "encoders", "norms", "adafactor", "compile"}),
         ({"engine": {"fast": "off"}}, 500, set()),
         ({"engine": {"kind": "embedded"}}, 500, set()),
         ({"launch": {"device": "cpu"}}, 500, set()),
-        ({"optimizer": {"name": "adamw"}}, 500, {"hash", "norms", "compile"}),
-        ({"launch": {"processes": 2}}, 500, {"hash", "norms", "adafactor"}),
+        ({"optimizer": {"name": "adamw"}}, 500, {"hash", "encoders", "norms", "compile"}),
+        ({"launch": {"processes": 2}}, 500, {"hash", "encoders", "norms", "adafactor"}),
         (
             {"memory": {"gradient_checkpointing": True, "blocks_to_swap": 28}},
             500,
-            {"hash", "norms", "adafactor", "swap", "compile"},
+            {"hash", "encoders", "norms", "adafactor", "swap", "compile"},
         ),
     ],
 )
@@ -53,5 +65,8 @@ def test_a_toy_model_runs_as_it_is() -> None:
 def test_the_choice_is_told_in_one_line() -> None:
     """What is on comes first, then what is not and why."""
     short = choose(_job(), _SQUARE, steps=20, full_size=True).as_text()
-    assert short == "hash, norms, adafactor; without compile: compiling takes about 30 s, and 20 steps save about 6 s"
+    assert (
+        short
+        == "hash, encoders, norms, adafactor; without compile: compiling takes about 30 s, and 20 steps save about 6 s"
+    )
     assert choose(_job(engine={"fast": "off"}), [], steps=9, full_size=True).as_text() == 'none: engine.fast is "off"'

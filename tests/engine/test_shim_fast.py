@@ -24,7 +24,7 @@ def test_fast_trains_what_plain_trains(tmp_path: Path, engine_home: EngineHome) 
     for name, parts, kernels in (
         ("plain", "", {}),
         ("other", "", {"ATEN_CPU_CAPABILITY": "default"}),
-        ("fast", "hash,norms,adafactor,compile", {}),
+        ("fast", "hash,encoders,norms,adafactor,compile", {}),
     ):
         done = bench.run(
             bench.config(name, **_options()),
@@ -40,7 +40,7 @@ def test_fast_trains_what_plain_trains(tmp_path: Path, engine_home: EngineHome) 
         assert done.returncode == 0, done.stderr[-3000:]
         figures[name] = [json.loads(line) for line in (tmp_path / f"{name}.ndjson").read_text("utf-8").splitlines()]
         runs[name] = done.stderr
-    assert "loraforge: fast: hash, norms, adafactor, compile" in runs["fast"], runs["fast"][-3000:]
+    assert "loraforge: fast: hash, encoders, norms, adafactor, compile" in runs["fast"], runs["fast"][-3000:]
     assert "without" not in "".join(line for line in runs["fast"].splitlines() if "loraforge:" in line)
     plain, other, fast = (figures[name] for name in ("plain", "other", "fast"))
     assert [line["step"] for line in fast] == list(range(1, _STEPS + 1))

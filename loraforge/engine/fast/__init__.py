@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from loraforge.engine.fast.adafactor import batch_adafactor
 from loraforge.engine.fast.blocks import compile_blocks
+from loraforge.engine.fast.encoders import fetch_t5_when_needed
 from loraforge.engine.fast.hashes import hash_early
 from loraforge.engine.fast.norms import skip_norms
 from loraforge.engine.fast.part import Context, Part, Refused
@@ -15,7 +16,8 @@ from loraforge.engine.fast.swap import swap_one_way
 
 # In the order of application.
 PARTS: Mapping[str, Part] = {
-    "hash": hash_early,
+    "hash": hash_early,  # first, since it runs beside the imports that follow
+    "encoders": fetch_t5_when_needed,
     "norms": skip_norms,
     "adafactor": batch_adafactor,
     "swap": swap_one_way,

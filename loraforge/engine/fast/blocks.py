@@ -1,9 +1,12 @@
 """Compile the two kinds of transformer block."""
 
+import contextlib
+import importlib
 import shutil
 from collections.abc import Callable
 from typing import Any
 
+from loraforge.engine.fast.compiled import note_compiled
 from loraforge.engine.fast.part import Context, Refused, known
 
 _TRITON_NEEDS = (7, 0)
@@ -38,6 +41,7 @@ def compile_blocks(context: Context) -> None:
     # A backward pass that can't be compiled must show in the forward pass, from where there is a way back.
     if hasattr(functorch, "force_non_lazy_backward_lowering"):
         functorch.force_non_lazy_backward_lowering = True
+    _start_workers()
     inductor = torch._inductor.config
     inductor.fallback_random = True  # dropout draws what eager would draw
     # Fused kernels keep float32 between operations where eager rounds to bf16; rounding as eager does keeps its losses.
@@ -45,6 +49,13 @@ def compile_blocks(context: Context) -> None:
         inductor.emulate_precision_casts = True
     flux_models.DoubleStreamBlock._forward = _compiled(double, context)
     flux_models.SingleStreamBlock._forward = _compiled(single, context)
+
+
+def _start_workers() -> None:
+    """Start the processes that compile: they take seconds to come up, in which the engine loads its models."""
+    with contextlib.suppress(Exception):  # whatever prevents a head start shows again when something is compiled
+        compiling: Any = importlib.import_module("torch._inductor.async_compile")  # older versions start them here
+        getattr(compiling, "maybe_warm_pool", lambda: None)()
 
 
 def _check_compiler(context: Context) -> None:
@@ -77,14 +88,20 @@ def _compiled(eager: Callable[..., Any], context: Context) -> Callable[..., Any]
         # The first block's inputs have no gradient; with one like all others' it needs no graph of its own.
         wanted = [_with_gradient(value) if index < streams else value for index, value in enumerate(inputs)]
         try:
-            return fast(block, *wanted)
+            result = fast(block, *wanted)
         except (torch.cuda.OutOfMemoryError, torch.utils.checkpoint._StopRecomputationError):
             raise  # the second is how checkpointing ends a recomputation early
         except Exception as fault:  # noqa: BLE001 - if it is not the compiler's, eager raises it again
             context.broken.add("compile")
             context.say(f"fast: going on without compile: {type(fault).__name__}: {fault}".partition("\n")[0])
             return eager(block, *inputs)
+        shape = tuple(inputs[0].shape[:2])
+        if streams == 2 and shape not in noted:  # of a double block: the pictures' own tokens
+            noted.add(shape)
+            note_compiled(context.cache, context.options, shape)
+        return result
 
+    noted: set[tuple[int, ...]] = set()
     streams = 2 if "txt" in eager.__code__.co_varnames[: eager.__code__.co_argcount] else 1
     return _forward
 

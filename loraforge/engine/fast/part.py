@@ -1,7 +1,9 @@
-"""What all parts share: what they are told, how they refuse, and the proof that the engine is the one they know."""
+"""What all parts share: what they are told, how they refuse, the proof that the engine is the one they know."""
 
+import contextlib
 import hashlib
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,3 +49,15 @@ def known(owner: Any, name: str, digest: str) -> Callable[..., Any]:
 def fingerprint(function: Callable[..., Any]) -> str:
     """Return 12 hexadecimal digits of a function's source, however it is spaced."""
     return hashlib.sha256(" ".join(inspect.getsource(function).split()).encode()).hexdigest()[:12]
+
+
+def remember(file: Path, text: str) -> None:
+    """Write a file of the cache whole, for later runs; where that can't be, they do without."""
+    scratch = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            scratch.unlink()

@@ -23,6 +23,9 @@ def test_hash_is_taken_once_and_remembered(tmp_path: Path, monkeypatch: pytest.M
     util = types.SimpleNamespace(__name__="train_util")
     monkeypatch.setitem(sys.modules, "library", types.SimpleNamespace(train_util=util))
     monkeypatch.setattr(hashes, "known", lambda *_: calculate)
+    own = hashes._sha256
+    monkeypatch.setattr(hashes, "_sha256", lambda model: read.append(model) or own(model))
+    monkeypatch.setattr(hashes, "_PIECE", 2)
     model, other = tmp_path / "model", tmp_path / "other"
     model.write_bytes(b"one")
     other.write_bytes(b"two")
