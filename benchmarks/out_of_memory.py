@@ -205,7 +205,7 @@ def told(events: list[dict[str, Any]]) -> Iterator[str]:
             case {"event": "phase-started", "phase": str(phase)}:
                 yield f"{at}{phase}"
             case {"event": "problem", "text": str(text)} if "CalledProcessError" not in text:  # the launcher's echo
-                yield f"{at}{text.splitlines()[-1]}"
+                yield f"{at}{text.splitlines()[-1].partition(' GPU 0')[0]}"
             case {"event": "measured", "step": 1 | 8 as step, "loss": float(loss)}:
                 held = f"{event.get('allocated_gib') or 0:.2f} GiB allocated, {peak:.2f} reserved"
                 yield f"{at}step {step}: loss {loss:.3f}, {held}"
