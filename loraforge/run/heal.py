@@ -1,10 +1,12 @@
 """Going on by itself: less memory after an out-of-memory error, once more after a fault that passes."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from loraforge.advice.memory import CONTEXT_GIB, predict_memory
 from loraforge.config.job import Job
 from loraforge.engine.remedy import Change, rungs, setting_of
 from loraforge.run.ends import End
@@ -28,6 +30,8 @@ _ORDER = (
     "dataset.resolution",
 )
 _WITH = frozenset({"training.gradient_accumulation"})  # comes with a smaller batch, and keeps what is learnt
+_ROOM = re.compile(r"of which ([\d.]+) ([MG]iB) is free\b.*?\bthis process has ([\d.]+) ([MG]iB) memory in use")
+_UNITS = {"MiB": 1024.0, "GiB": 1.0}
 # What changes the result is done only by those who said so.
 CONSENTS: Mapping[str, str] = {"memory.fp8_base": "fp8", "dataset.resolution": "resolution"}
 
@@ -61,10 +65,10 @@ class Healer:
     def next(self, plan: RunPlan, end: End) -> Attempt | None:
         """Return what to do after an end; None to leave it at that."""
         if end.name == "gpu-memory" and self._left:
-            for change in changes(plan.job, end, self._allowed):
-                if (job := changed(plan.job, change)) is not None:
-                    self._left -= 1
-                    return _step(plan, job, change, end)
+            room = room_gib(end.evidence) if plan.ready.full_size else None
+            if (found := relief(plan.job, end, self._allowed, room)) is not None:
+                self._left -= 1
+                return _step(plan, found[1], found[0], end)
         if end.transient and self._retries:
             self._retries -= 1
             return _step(plan, plan.job, {}, end)
@@ -73,6 +77,34 @@ class Healer:
             plain = plan.job.model_copy(update={"engine": plan.job.engine.model_copy(update={"fast": "off"})})
             return _step(plan, plain, {"engine.fast": "off"}, end)
         return None
+
+
+def relief(job: Job, end: End, allowed: Collection[str], room: float | None) -> tuple[Change, Job] | None:
+    """Return the least change that may be made by itself, and the job with it; None where nothing is left to give.
+
+    Where it is known how much memory there is, changes add up until the run is predicted to fit: every start that does
+    not costs minutes. Where it never is, the first of them is tried, since predictions err.
+    """
+    first: tuple[Change, Job] | None = None
+    total: Change = {}
+    while True:
+        made = ((change, changed(job, change)) for change in changes(job, end, allowed))
+        step, after = next(((change, after) for change, after in made if after is not None), ({}, None))
+        if after is None:
+            return first
+        total, job = {**total, **step}, after
+        first = first or (total, job)
+        if room is None or _training_gib(job) <= room:
+            return total, job
+
+
+def room_gib(evidence: Collection[str]) -> float | None:
+    """Return how many GiB of the GPU the engine can have, by torch's words as it runs out; None without them."""
+    for line in evidence:
+        if found := _ROOM.search(line):
+            free, free_unit, used, used_unit = found.groups()
+            return float(free) / _UNITS[free_unit] + float(used) / _UNITS[used_unit]
+    return None
 
 
 def changes(job: Job, end: End, allowed: Collection[str]) -> Iterator[Change]:
@@ -142,6 +174,12 @@ def run_healed(
         tell(step.words)
         plan = step.plan
         prepare(plan)
+
+
+def _training_gib(job: Job) -> float:
+    side = job.dataset.resolution
+    size = (side, side) if isinstance(side, int) else (side[0], side[1])
+    return predict_memory(job, size).phases["training"].reserved_gib + CONTEXT_GIB
 
 
 def _is_free(change: Change, allowed: Collection[str]) -> bool:

@@ -55,6 +55,38 @@ def test_consent_opens_the_other_rungs():
     assert seen[-2:] == ["dataset.resolution"] * 2
 
 
+def out_of(room):
+    """Return the end of a run that has so many GiB, in torch's words."""
+    said = (
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 54.00 MiB. GPU 0 has a total capacity of 79.18 "
+        "GiB of which 20.48 MiB is free. Process 1829 has 55.17 GiB memory in use. Including non-PyTorch memory, this "
+        f"process has {room - 0.02:.2f} GiB memory in use. Of the allocated memory 23.25 GiB is allocated by PyTorch"
+    )
+    return replace(NO_ROOM, evidence=(said,))
+
+
+@pytest.mark.parametrize(
+    ("room", "allowed", "change"),
+    [
+        (24, ["fp8"], {"memory.gradient_checkpointing": True, "memory.fp8_base": True}),
+        (24, [], {"memory.gradient_checkpointing": True, "memory.blocks_to_swap": 8}),
+        (40, [], {"memory.gradient_checkpointing": True}),
+        (2, [], {"memory.gradient_checkpointing": True}),
+    ],
+)
+def test_rungs_that_will_not_fit_are_not_tried(room, allowed, change):
+    """Torch says how much there is; changes add up until they fit. Where none does the first is tried all the same."""
+    sections = {"memory": JOB["memory"]}
+    assert Healer(allowed).next(plan(sections=sections), out_of(room)).change == change
+
+
+def test_a_toy_is_not_predicted():
+    """What FLUX.1 takes says nothing of a tiny model."""
+    tiny = plan(sections={"memory": JOB["memory"]})
+    tiny = replace(tiny, ready=replace(tiny.ready, full_size=False))
+    assert Healer(["fp8"]).next(tiny, out_of(24)).change == {"memory.gradient_checkpointing": True}
+
+
 def test_it_ends_after_so_many_changes():
     """A run that fits nowhere is given up."""
     assert len(climbed(Healer())) == MOST
