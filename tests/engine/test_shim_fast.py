@@ -53,6 +53,25 @@ def test_fast_trains_what_plain_trains(tmp_path: Path, engine_home: EngineHome) 
     assert _metadata(tmp_path / "fast") == _metadata(tmp_path / "plain")
 
 
+@pytest.mark.engine
+def test_a_t5_that_comes_when_needed_changes_no_bit(tmp_path: Path, engine_home: EngineHome) -> None:
+    """Also where CLIP-L, which keeps its weights, is trained beside it."""
+    from safetensors.torch import load_file
+
+    bench, found = Bench(tmp_path), []
+    for name, parts in (("plain", ""), ("waits", "encoders")):
+        for cache in (tmp_path / "art").glob("*_flux_te.npz"):
+            cache.unlink()
+        config = bench.config(name, **_options(), network_train_unet_only=False)
+        done = bench.run(config, SHIM, LORAFORGE_ENGINE_DIR=str(engine_home.path), LORAFORGE_FAST=parts)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append(load_file(os.fspath(tmp_path / name / "art.safetensors")))
+    assert "text_encoder [1] dtype: torch.bfloat16, device: meta" in done.stderr
+    assert any(name.startswith("lora_te1") for name in found[0])
+    assert found[0].keys() == found[1].keys()
+    assert all((found[0][name] == found[1][name]).all() for name in found[0])
+
+
 def _options() -> dict[str, Any]:
     return {
         "max_train_steps": _STEPS,
