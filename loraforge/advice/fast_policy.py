@@ -78,6 +78,8 @@ def choose(
     cost, saved = compile_cost(job, sizes, compiled), saving(job, steps)
     if job.launch.processes > 1:
         left_out["compile"] = "several processes compile on their own, and wait for the slowest"
+    elif job.network.module_dropout is not None:
+        left_out["compile"] = "module dropout decides anew at every layer"
     elif forced or saved > cost + _LOOK:
         parts.append("compile")
     else:

@@ -19,6 +19,15 @@ class Network(Section):
     dropout: Fraction | None = None
     """Share of LoRA activations dropped while training, between 0 and 1; None drops nothing."""
 
+    rank_dropout: Fraction | None = None
+    """Share of a layer's ranks left out of a step, between 0 and 1; None leaves out none."""
+
+    module_dropout: Fraction | None = None
+    """Share of the adapted layers left out of a step, between 0 and 1; None leaves out none. It prevents compiling."""
+
+    lora_plus: Annotated[float, Field(ge=1.0, le=256.0)] | None = None
+    """LoRA+: how many times faster the upper matrices learn than the lower ones, 16 in its paper; None, alike."""
+
     targets: Literal["all", "double", "single"] = "all"
     """Which transformer blocks are adapted: all 57, the 19 double or the 38 single ones."""
 

@@ -184,6 +184,12 @@ def _network(network: Network) -> Table:
         arguments.append(f"train_blocks={network.targets}")
     if network.train_t5xxl:
         arguments.append("train_t5xxl=True")
+    further = {
+        "rank_dropout": network.rank_dropout,
+        "module_dropout": network.module_dropout,
+        "loraplus_lr_ratio": network.lora_plus,
+    }
+    arguments += [f"{name}={value}" for name, value in further.items() if value is not None]
     return {
         "network_module": "networks.lora_flux",
         "network_dim": network.rank,

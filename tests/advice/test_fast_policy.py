@@ -42,6 +42,12 @@ def test_what_an_earlier_run_has_compiled_costs_little() -> None:
         ({"launch": {"device": "cpu"}}, 500, set()),
         ({"optimizer": {"name": "adamw"}}, 500, {"hash", "encoders", "norms", "compile"}),
         ({"launch": {"processes": 2}}, 500, {"hash", "encoders", "norms", "adafactor"}),
+        ({"network": {"module_dropout": 0.1}}, 500, {"hash", "encoders", "norms", "adafactor"}),
+        (
+            {"memory": {"cache_text_encoders": "off", "gradient_checkpointing": True}},
+            500,
+            {"hash", "norms", "adafactor", "compile"},
+        ),
         (
             {"memory": {"gradient_checkpointing": True, "blocks_to_swap": 28}},
             500,

@@ -71,6 +71,10 @@ EXAMPLES: dict[str, Example] = {
         "optimizer.text_encoder_learning_rate=0.5",
         "optimizer.name=prodigy; optimizer.learning_rate=1.0; network.train_clip_l=true",
     ),
+    "prodigy-lora-plus": _e(
+        "optimizer.name=prodigy; optimizer.learning_rate=1.0; network.lora_plus=16",
+        "optimizer.name=prodigy; optimizer.learning_rate=1.0; network.lora_plus=1",
+    ),
     "prodigy-warmup": _e(
         "optimizer.name=prodigy; optimizer.learning_rate=1.0",
         "optimizer.name=prodigy; optimizer.learning_rate=1.0; optimizer.args.safeguard_warmup=true",

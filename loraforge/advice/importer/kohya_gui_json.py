@@ -30,6 +30,7 @@ _ZERO_SPEAKS = frozenset(
         "learning_rate",
     }
 )
+_ARGUMENTS = ("rank_dropout", "module_dropout", "loraplus_lr_ratio", "loraplus_unet_lr_ratio")  # of the network
 _LAUNCHER = ("num_processes", "num_machines", "gpu_ids")
 _NOT_OPTIONS = frozenset(
     {"xformers", "sample_prompts", "lr_warmup", "lr_warmup_steps", "text_encoder_lr", "train_blocks"}
@@ -85,8 +86,12 @@ def _combined(values: Mapping[str, Any], source: Source, name: str) -> None:
     elif not _zero(text_rate):
         rates = text_rate if isinstance(text_rate, list) else [text_rate]
         source.options["text_encoder_lr"] = Given(rates, f"{name}: text_encoder_lr")
+    arguments = {key: values[key] for key in _ARGUMENTS if not _zero(values.get(key))}
     if values.get("train_blocks") in ("single", "double"):
-        source.options["network_args"] = Given([f"train_blocks={values['train_blocks']}"], f"{name}: train_blocks")
+        arguments["train_blocks"] = values["train_blocks"]
+    if arguments:
+        given = [f"{key}={value}" for key, value in arguments.items()]
+        source.options["network_args"] = Given(given, f"{name}: {', '.join(arguments)}")
     steps, share = values.get("lr_warmup_steps"), values.get("lr_warmup")
     if not _zero(steps):
         source.options["lr_warmup_steps"] = Given(steps, f"{name}: lr_warmup_steps")

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, get_args
 
 from loraforge.advice.importer.draft import Draft
+from loraforge.advice.importer.values import UnreadableError, number
 from loraforge.config.optimizer import OptimizerName, Schedule
 
 _OPTIMIZERS = {name.replace("-", ""): name for name in get_args(OptimizerName)}
@@ -23,6 +24,13 @@ _ADAFACTOR = {"relative_step": False, "scale_parameter": False, "warmup_init": F
 _ARGUMENT = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)", re.DOTALL)
 _JOINED = re.compile(r"\s+(?=[A-Za-z_]\w*\s*=)")
 _MODULE = "networks.lora_flux"
+# The network's own arguments that have a setting; the second where no text encoder learns.
+_ARGUMENTS = {
+    "rank_dropout": "network.rank_dropout",
+    "module_dropout": "network.module_dropout",
+    "loraplus_lr_ratio": "network.lora_plus",
+}
+_ALONE = {"loraplus_unet_lr_ratio": "network.lora_plus"}
 
 
 def learning(draft: Draft) -> None:
@@ -60,27 +68,33 @@ def _network(draft: Draft) -> None:
         draft.put("network.alpha", alpha or float(draft.get("network.rank")))
     if dropout:
         draft.put("network.dropout", dropout)
-    _encoders(draft, _network_args(draft))
+    given = draft.has("network_train_unet_only")
+    only = draft.flag("network_train_unet_only")
+    trains_t5 = _network_args(draft, only=only)
+    _encoders(draft, trains_t5, given=given, only=only)
 
 
-def _network_args(draft: Draft) -> bool:
-    """Set the targets; return whether T5 is trained."""
+def _network_args(draft: Draft, *, only: bool) -> bool:
+    """Set the targets and what else has a setting; return whether T5 is trained."""
     trains_t5 = False
-    for word in draft.words("network_args"):
-        name, _, value = str(word).partition("=")
+    settings = _ARGUMENTS | (_ALONE if only else {})
+    given = (str(word).partition("=") for word in draft.words("network_args"))
+    # By name, since LoRA+'s own ratio for the transformer beats the common one.
+    for name, _, value in sorted(given, key=lambda argument: argument[0]):
         if name == "train_blocks" and value in {"all", "double", "single"}:
             draft.put("network.targets", value)
         elif name == "train_t5xxl":
             trains_t5 = value == "True"  # the engine knows exactly this spelling
+        elif name in settings:
+            with suppress(UnreadableError, ValueError):
+                draft.put(settings[name], number(value) or None)
         else:
-            message = f"{str(word)[:60]} has no setting."
+            message = f"{name[:60]} has no setting."
             draft.note("not-carried", "--network_args", message, "leave it out, or render with `plan` and add it there")
     return trains_t5
 
 
-def _encoders(draft: Draft, trains_t5: bool) -> None:
-    given = draft.has("network_train_unet_only")
-    only = draft.flag("network_train_unet_only")
+def _encoders(draft: Draft, trains_t5: bool, *, given: bool, only: bool) -> None:
     if not only and _silent_rate(draft):
         message = "Its rate is 0, so that the text encoder is not trained."
         draft.note("text-encoder-rate-zero", "network.train_clip_l", message, "--set network.train_clip_l=false")

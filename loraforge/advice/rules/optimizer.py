@@ -88,6 +88,14 @@ def prodigy_rates_differ(case: Case) -> Iterator[Hit]:
         yield Hit(setting, f"prodigy with {text_rate:g} beside {optimizer.learning_rate:g}", {setting: None})
 
 
+@rule("error", "prodigyopt 1.1.2, prodigy.py:152: RuntimeError")
+def prodigy_lora_plus(case: Case) -> Iterator[Hit]:
+    """LoRA+ gives the upper matrices a rate of their own, and prodigy refuses groups of different rates."""
+    plus = case.job.network.lora_plus
+    if case.job.optimizer.name == "prodigy" and plus is not None and plus > 1:
+        yield Hit("network.lora_plus", f"prodigy with {plus:g} times the rate", {"network.lora_plus": None})
+
+
 @rule("info", "prodigyopt: safeguard_warmup is off by default and meant for warm-ups")
 def prodigy_warmup(case: Case) -> Iterator[Hit]:
     """During a warm-up prodigy misjudges its own rate unless it is told of it."""
