@@ -51,6 +51,8 @@ def test_fast_trains_what_plain_trains(tmp_path: Path, engine_home: EngineHome) 
     assert _gap(fast, plain) < 2 * noise[0] < 4e-3
     assert _distance(tmp_path / "fast", tmp_path / "plain") < 2 * noise[1] < 0.05
     assert _metadata(tmp_path / "fast") == _metadata(tmp_path / "plain")
+    (noted,) = json.loads((tmp_path / "cache" / "compiled.json").read_text("utf-8")).values()
+    assert noted == [[1, 64]]  # one picture of 128 x 128
 
 
 @pytest.mark.engine
