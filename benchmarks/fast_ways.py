@@ -21,7 +21,7 @@ class Row:
         against: the row that it is compared with.
         sizes: whether the pictures have three sizes instead of one.
         kernels: what is changed in torch: "flash" attention instead of cuDNN's and another matrix library, or
-            compiled kernels that are "unrounded" between operations.
+            compiled kernels that are "unrounded" between operations, or memory taken in "segments" that can grow.
         guide: without caches, and CLIP-L trained too.
     """
 
@@ -47,8 +47,12 @@ ROWS = {
     "batch 2, fast": Row((*_CHECKPOINTED, "batch=2", "gradient_accumulation_steps=2"), ALL, 6, "batch 2"),
     "fp8": Row(_FP8),
     "fp8, fast": Row(_FP8, ALL, 8, "fp8"),
+    "fp8, fast, again": Row(_FP8, ALL, 8, "fp8"),  # nothing is compiled any more
+    "fp8, fast, segments": Row(_FP8, ALL, 8, "fp8", kernels="segments"),
     "swap": Row(_SWAP),
     "swap, fast": Row(_SWAP, ALL, 8, "swap"),
+    "swap, fast, again": Row(_SWAP, ALL, 8, "swap"),
+    "swap, fast, segments": Row(_SWAP, ALL, 8, "swap", kernels="segments"),
 }
 
 
@@ -64,4 +68,7 @@ def kernels(change: str) -> Iterator[None]:
             before = torch.backends.cuda.preferred_blas_library()
             torch.backends.cuda.preferred_blas_library("cublaslt")
             undo.callback(torch.backends.cuda.preferred_blas_library, before)
+        if change == "segments" and torch.cuda.is_available():
+            torch.cuda.memory._set_allocator_settings("expandable_segments:True")
+            undo.callback(torch.cuda.memory._set_allocator_settings, "expandable_segments:False")
         yield
