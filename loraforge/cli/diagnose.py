@@ -91,8 +91,9 @@ def _traces(path: Path) -> _Traces:
     record = standing(folder)
     if record is None:  # a run that was cut off may have left none
         return _Traces(path, log, job)
-    last = log_since(folder.log, record.log_from)  # a log holds every start of a run
-    return _Traces(path, last or log, job, record.status, record.returncode)
+    last = log_since(folder.log, record.log_from) or log  # a log holds every start of a run
+    heard = (line for line in record.evidence if line not in last)  # what found no room on a full disk
+    return _Traces(path, "\n".join([last, *heard]), job, record.status, record.returncode)
 
 
 def say_advice(advice: list[Advice]) -> None:

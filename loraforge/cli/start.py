@@ -30,7 +30,7 @@ from loraforge.run.quicken import STEPS, quickened
 from loraforge.run.record import Record, read
 from loraforge.run.resume import step_of
 from loraforge.run.supervise import StopRequests
-from loraforge.run.train import Outcome, log_since, prepare, train
+from loraforge.run.train import Outcome, prepare, train, words
 from loraforge.run.watch import enough_space
 
 
@@ -146,7 +146,7 @@ def _explain(plan: RunPlan, outcome: Outcome) -> bool:
     from loraforge.cli.diagnose import say_advice
 
     record = read(plan.folder.state)
-    log = log_since(plan.folder.log, record.log_from if record else 0)
+    log = words(plan.folder, record.log_from if record else 0, outcome.ending)
     if not log or outcome.ending.verdict is not None:  # without a log there is nothing to explain; a verdict does so
         return bool(log)
     advice = of_run(log, outcome.ending.returncode, plan.job)

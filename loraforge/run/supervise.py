@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from loraforge.engine.events import (
@@ -46,6 +46,7 @@ class Ending:
         seconds: from start to end.
         phase: the last one.
         verdict: of the watch, where it ended the engine.
+        log_fault: why the log lacks words of the engine, as on a full disk; empty where it has all.
     """
 
     returncode: int
@@ -59,6 +60,7 @@ class Ending:
     seconds: float
     phase: Phase = "starting"
     verdict: Verdict | None = None
+    log_fault: str = ""
 
 
 class StopRequests:
@@ -162,7 +164,8 @@ def supervise(
         returncode = engine.wait()
     # A verdict that came first stays the reason, whoever asked on top of it.
     interrupted = stop.count > 0 and stopping.verdict is None
-    return notes.ending(returncode, interrupted=interrupted, seconds=clock() - began, verdict=stopping.verdict)
+    ending = notes.ending(returncode, interrupted=interrupted, seconds=clock() - began, verdict=stopping.verdict)
+    return replace(ending, log_fault=str(engine.log_error or ""))
 
 
 class _Stopping:

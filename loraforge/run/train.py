@@ -229,7 +229,7 @@ def judge(plan: RunPlan, ending: Ending, *, log_from: int = 0, first_step: int =
     proof = prove(final, job, step=plan.steps, modules=modules) if final.exists() else None
     done = proof is not None and proof.proven and ending.saw_model_saved
     end = end_of(
-        "" if done else log_since(folder.log, log_from),
+        "" if done else words(folder, log_from, ending),
         ending.returncode,
         job,
         phase=ending.phase,
@@ -246,6 +246,14 @@ def judge(plan: RunPlan, ending: Ending, *, log_from: int = 0, first_step: int =
             return Outcome("interrupted", cause, ending, proof, checkpoints, end)
         case _:
             return Outcome("failed", end.cause, ending, proof, checkpoints, end)
+
+
+def words(folder: RunFolder, start: int, ending: Ending) -> str:
+    """Return what the engine said: the log from a byte on, and what was heard last where the log could not take it."""
+    log = log_since(folder.log, start)
+    if not ending.log_fault:
+        return log
+    return "\n".join([log, *ending.tail, *(problem.text for problem in ending.problems), ending.log_fault])
 
 
 def log_since(path: Path, start: int) -> str:
