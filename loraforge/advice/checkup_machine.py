@@ -46,9 +46,8 @@ def _gpu(job: Job, facts: Facts) -> Iterator[Check]:
         fix = "use a card with 8 GB or more, or rent one"
         yield Check("gpu", "warning", f"{about}: the smallest memory profile is made for 8 GB", fix)
     elif gpu.total_gib - gpu.free_gib > _HELD:
-        holders = ", ".join(f"{one.name} ({one.pid})" for one in gpu.processes) or "other programs"
         fix = "end what you can spare; this lists them: nvidia-smi"
-        yield Check("gpu", "warning", f"{about}: {holders} hold memory that training would want", fix)
+        yield Check("gpu", "warning", f"{about}: {gpu.holders} hold memory that training would want", fix)
     else:
         yield Check("gpu", "ok", about)
     capability = "{}.{}".format(*gpu.capability)

@@ -36,6 +36,7 @@ class Forecast:
         vram_gib: memory to fit; None where no card is known.
         weights: what the weight files hold.
         buckets: every training size.
+        gpu: the card itself, where it is the one that is here.
     """
 
     job: Job
@@ -45,6 +46,7 @@ class Forecast:
     vram_gib: float | None
     weights: WeightFacts
     buckets: tuple[Size, ...] = ()
+    gpu: Gpu | None = None
 
     @cached_property
     def memory(self) -> MemoryEstimate:
@@ -84,17 +86,30 @@ class Forecast:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what does not fit, with the cheapest change that does."""
-        if self.vram_gib is None or self.job.launch.device == "cpu" or fits(self.memory, self.vram_gib):
+        if self.vram_gib is None or self.job.launch.device == "cpu":
             return
         peak = self.memory.peak
-        certain = peak.allocated_gib + CONTEXT_GIB > self.vram_gib
         needed = peak.reserved_gib + CONTEXT_GIB
+        if fits(self.memory, self.vram_gib):
+            if self.gpu is not None and needed > self.gpu.free_gib:
+                yield self._taken(self.gpu, needed)
+            return
+        certain = peak.allocated_gib + CONTEXT_GIB > self.vram_gib
         message = (
             f"{_WORDS[self.memory.phase].capitalize()} needs about {needed:.1f} GiB of the card's {self.vram_gib:.1f}: "
             + ("it will run out of memory." if certain else "too near to be safe.")
         )
         code = "memory-does-not-fit" if certain else "memory-tight"
         yield Finding(code, "error" if certain else "warning", "memory", message, self._change(self.vram_gib))
+
+    def _taken(self, gpu: Gpu, needed: float) -> Finding:
+        """Say that the card would do, were it not for what runs on it."""
+        message = (
+            f"{gpu.holders} hold {gpu.total_gib - gpu.free_gib:.1f} GiB of the card, and "
+            f"{_WORDS[self.memory.phase]} needs about {needed:.1f} of the {gpu.free_gib:.1f} that are left."
+        )
+        fix = f"end what you can spare (nvidia-smi lists it), or make room: {self._change(gpu.free_gib)}"
+        return Finding("memory-taken", "warning", "memory", message, fix)
 
     def _change(self, vram_gib: float) -> str:
         """Say the cheapest change that fits; T5 in 8 bits is a file, not a setting."""
@@ -133,7 +148,8 @@ def forecast(
         card, memory = card_named(gpu.name) or typical_card(gpu.total_gib), gpu.total_gib
     else:  # what will run it is not known
         card = _profiles_card(job)
-    return Forecast(job, size, dataset.pictures if dataset else 0, card, memory, weights, tuple(buckets))
+    here = gpu if vram_gib is None else None
+    return Forecast(job, size, dataset.pictures if dataset else 0, card, memory, weights, tuple(buckets), here)
 
 
 def _profiles_card(job: Job) -> Card:

@@ -26,6 +26,28 @@ _TITLES = {
 }
 
 
+# What `check` finds beside its rules: code -> severity, meaning, mended by.
+BESIDE_RULES: Mapping[str, tuple[str, str, str]] = {
+    "engine-missing": ("error", "sd-scripts is nowhere to be found, so that nothing can train", "`loraforge doctor`"),
+    "engine-extra": (
+        "error",
+        "an option under `[engine] extra` is not sd-scripts' own, or not of its type",
+        "settings.md",
+    ),
+    "no-images": ("error", "no folder of pictures is named", "`--images FOLDER`"),
+    "dataset-unusable": ("error", "the folder can't be read, or holds no pictures", "what the finding names"),
+    "no-gpu": ("warning", "there is no NVIDIA card here", "`--vram GB`, to ask about another"),
+    "memory-does-not-fit": ("error", "a phase is predicted to need more than the card has", "the `--set` it names"),
+    "memory-tight": ("warning", "it may fit, by less than predictions err", "the `--set` it names"),
+    "memory-taken": ("warning", "the card would do, but other programs hold what the run needs", "ending them"),
+    "memory-measured": (
+        "error",
+        "with `--measure`: three steps fitted with other settings only",
+        "the `--set` it names",
+    ),
+}
+
+
 def rules_page() -> str:
     """Return docs/rules.md."""
     return _HEAD + "\n".join(_rules()) + "\n"
@@ -50,6 +72,11 @@ def _rules() -> Iterator[str]:
         for rule in RULES.values():
             if rule.family == family:
                 yield _row(f"`{rule.code}`", rule.severity, rule.why, rule.evidence)
+    yield "\n## Beside the rules\n"
+    yield "| code | severity | what it says | mended by |"
+    yield "|---|---|---|---|"
+    for code, row in BESIDE_RULES.items():
+        yield _row(f"`{code}`", *row)
 
 
 def _failures() -> Iterator[str]:

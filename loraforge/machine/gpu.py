@@ -43,6 +43,11 @@ class Gpu:
     capability: tuple[int, int]
     processes: tuple[GpuProcess, ...] = ()
 
+    @property
+    def holders(self) -> str:
+        """The programs that hold memory of it, in words."""
+        return ", ".join(f"{one.name} ({one.pid})" for one in self.processes) or "other programs"
+
 
 def gpus(nvml: Any = None) -> list[Gpu]:
     """Return the cards the driver knows, by index; an empty list where there is no driver or no card.

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from loraforge.config.job import Job
 from loraforge.engine.events import Phase
 from loraforge.engine.failures import UNKNOWN, Diagnosis, classify
+from loraforge.engine.shortage import others_gib
 
 EndName = Literal[
     "done",
@@ -72,6 +73,7 @@ _OF: Mapping[EndName, tuple[str, ...]] = {
     "transient": ("loader-process-died", "cuda-fault", "port-taken", "nccl-timeout"),
     "engine-crash": tuple(UNKNOWN),
 }
+_OTHERS_MATTER = 0.5  # GiB that a desktop always holds
 _NAME: Mapping[str, EndName] = {code: name for name, codes in _OF.items() for code in codes}
 _TRANSIENT = frozenset({*_OF["transient"], "tokenizers-missing"})
 Stop = Literal["diverged", "stalled", "disk-full"]
@@ -162,6 +164,8 @@ def _of_diagnosis(diagnosis: Diagnosis, returncode: int) -> End:
     name = _NAME.get(diagnosis.code, "bad-settings")
     lines = tuple(item.text for item in diagnosis.evidence)
     cause = diagnosis.cause
+    if name == "gpu-memory" and (taken := others_gib(lines)) > _OTHERS_MATTER:
+        cause = f"{cause.rstrip('.')}, of which other programs held {taken:.1f} GiB."
     if name == "engine-crash" and returncode < 0:
         cause = f"The engine was ended by signal {-returncode} while {diagnosis.phase}."
     return End(name, cause, lines, diagnosis.phase, diagnosis.code, diagnosis.settings)

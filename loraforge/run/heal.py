@@ -1,6 +1,5 @@
 """Going on by itself: less memory after an out-of-memory error, once more after a fault that passes."""
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 from loraforge.advice.memory import CONTEXT_GIB, predict_memory
 from loraforge.config.job import Job
 from loraforge.engine.remedy import Change, rungs, setting_of
+from loraforge.engine.shortage import room_gib
 from loraforge.run.ends import End
 from loraforge.run.plan import RunPlan, build_plan
 from loraforge.run.record import Record, read, write
@@ -30,8 +30,6 @@ _ORDER = (
     "dataset.resolution",
 )
 _WITH = frozenset({"training.gradient_accumulation"})  # comes with a smaller batch, and keeps what is learnt
-_ROOM = re.compile(r"of which ([\d.]+) ([MG]iB) is free\b.*?\bthis process has ([\d.]+) ([MG]iB) memory in use")
-_UNITS = {"MiB": 1024.0, "GiB": 1.0}
 # What changes the result is done only by those who said so.
 CONSENTS: Mapping[str, str] = {"memory.fp8_base": "fp8", "dataset.resolution": "resolution"}
 
@@ -96,15 +94,6 @@ def relief(job: Job, end: End, allowed: Collection[str], room: float | None) -> 
         first = first or (total, job)
         if room is None or _training_gib(job) <= room:
             return total, job
-
-
-def room_gib(evidence: Collection[str]) -> float | None:
-    """Return how many GiB of the GPU the engine can have, by torch's words as it runs out; None without them."""
-    for line in evidence:
-        if found := _ROOM.search(line):
-            free, free_unit, used, used_unit = found.groups()
-            return float(free) / _UNITS[free_unit] + float(used) / _UNITS[used_unit]
-    return None
 
 
 def changes(job: Job, end: End, allowed: Collection[str]) -> Iterator[Change]:

@@ -1,5 +1,6 @@
 """What check says of memory and time."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from loraforge.advice.forecast import forecast
 from loraforge.advice.measure import Measurement
 from loraforge.config.job import Job
 from loraforge.findings import Finding
+from loraforge.machine.gpu import Gpu, GpuProcess
 
 SOUND = WeightFacts()
 
@@ -79,6 +81,20 @@ def test_the_card_that_is_here_is_known_by_its_name():
     here = SimpleNamespace(name="NVIDIA GeForce RTX 3090", total_gib=24.0)
     assert seen(None, gpu=here).card.name == "RTX 3090"
     assert seen(None, gpu=SimpleNamespace(name="Some Card", total_gib=16.0)).card.vram_gib == 16
+
+
+def test_a_card_that_others_hold_is_told():
+    """It would do alone; who holds how much, what is needed, and what would make room are named."""
+    browser = GpuProcess(42, "firefox", 9.0)
+    here = Gpu(0, "NVIDIA GeForce RTX 3090", 24.0, 15.0, "580", (13, 0), (8, 6), (browser,))
+    (finding,) = seen(None, gpu=here, memory={"gradient_checkpointing": True, "fp8_base": True}).findings()
+    assert (finding.code, finding.severity) == ("memory-taken", "warning")
+    assert finding.message.startswith(
+        "firefox (42) hold 9.0 GiB of the card, and training needs about 16.9 of the 15.0"
+    )
+    assert "--set memory.blocks_to_swap=8" in finding.fix
+    free = replace(here, free_gib=23.5, processes=())
+    assert list(seen(None, gpu=free, memory={"gradient_checkpointing": True, "fp8_base": True}).findings()) == []
 
 
 def test_a_measurement_takes_the_place_of_predictions():
