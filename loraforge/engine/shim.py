@@ -208,12 +208,22 @@ def _given(argv: list[str]) -> dict[str, str]:
     return {name: value for name, value in vars(parser.parse_known_args(argv)[0]).items() if value is not None}
 
 
-def speed_up(launch: Launch, fast: ModuleType) -> None:
-    """Apply the parts that the environment names."""
-    environ, options = os.environ, {**launch.config, **launch.options}
-    if names := environ.get(FAST_VARIABLE):
-        cache = Path(environ[CACHE_VARIABLE]) if CACHE_VARIABLE in environ else None
-        fast.apply(names.split(","), fast.Context(options, _say, cache), _say)
+def adapt_engine(launch: Launch, fast: ModuleType, telemetry: ModuleType) -> None:
+    """Make the adaptations, apply the fast parts and record the steps as the environment says.
+
+    In this order: what saves files whole must be there before the libraries that save them are imported.
+    """
+    environ = os.environ
+    cache = Path(environ[CACHE_VARIABLE]) if CACHE_VARIABLE in environ else None
+    context = fast.Context({**launch.config, **launch.options}, _say, cache)
+    names = [name for name in environ.get(FAST_VARIABLE, "").split(",") if name]
+    fast.begin(names, context)
+    for adapt in ADAPTATIONS:
+        adapt(launch)
+    if names:
+        fast.apply(names, context, _say)
+    if path := environ.get(TELEMETRY_VARIABLE):
+        telemetry.record_steps(Path(path))
 
 
 def _say(text: str) -> None:
@@ -227,11 +237,7 @@ def main() -> None:
     shapes, fast, telemetry = _import("shapes", "fast", "telemetry")
     launch = Launch(weight_options(sys.argv[1:]), shapes, config_options(sys.argv[1:]))
     sys.path.insert(0, str(engine))
-    speed_up(launch, fast)  # before all that imports the engine, for what runs beside it
-    for adapt in ADAPTATIONS:
-        adapt(launch)
-    if path := os.environ.get(TELEMETRY_VARIABLE):
-        telemetry.record_steps(Path(path))
+    adapt_engine(launch, fast, telemetry)
     sys.argv[0] = script
     runpy.run_path(script, run_name="__main__")
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from bench import SHIM, Bench
 
-from loraforge.engine import shapes
+from loraforge.engine import shapes, shim
 from loraforge.engine.locate import EngineHome
 from loraforge.engine.shim import (
+    ADAPTATIONS,
     Launch,
     save_whole,
     shrink_autoencoder,
@@ -114,3 +115,28 @@ def test_sd_scripts_trains_the_tiny_flux_and_repeats_itself(tmp_path: Path, engi
         next(tmp_path.rglob("*_flux.npz")).unlink()
     assert len(loras[0]) == 78
     assert loras[0] == loras[1]
+
+
+def test_files_are_saved_whole_before_anything_that_saves_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what runs beside the imports begins earlier; the fast parts, which import the engine, come after."""
+    done: list[str] = []
+    fast: Any = SimpleNamespace(
+        Context=lambda *_: "context",
+        begin=lambda names, _: done.append(f"begin {','.join(names)}"),
+        apply=lambda names, *_: done.append(f"apply {','.join(names)}"),
+    )
+    telemetry: Any = SimpleNamespace(record_steps=lambda path: done.append(f"record {path.name}"))
+    monkeypatch.setattr(shim, "ADAPTATIONS", (lambda _: done.append("adapt"),))
+    for name in (shim.FAST_VARIABLE, shim.TELEMETRY_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    launch = Launch({}, shapes)
+    shim.adapt_engine(launch, fast, telemetry)
+    assert done == ["begin ", "adapt"]
+    done.clear()
+    monkeypatch.setenv(shim.FAST_VARIABLE, "hash,norms")
+    monkeypatch.setenv(shim.TELEMETRY_VARIABLE, str(tmp_path / "steps.ndjson"))
+    shim.adapt_engine(launch, fast, telemetry)
+    assert done == ["begin hash,norms", "adapt", "apply hash,norms", "record steps.ndjson"]
+    assert ADAPTATIONS[0] is save_whole

@@ -4,25 +4,38 @@ Each part is one function that patches the engine, or raises Refused with the re
 run goes on without it. Standard library only at module level: the engine's Python need not have loraforge's packages.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from loraforge.engine.fast.adafactor import batch_adafactor
 from loraforge.engine.fast.blocks import compile_blocks
 from loraforge.engine.fast.encoders import fetch_t5_when_needed
-from loraforge.engine.fast.hashes import hash_early
+from loraforge.engine.fast.hashes import begin_hash, hash_early
 from loraforge.engine.fast.norms import skip_norms
 from loraforge.engine.fast.part import Context, Part, Refused
 from loraforge.engine.fast.swap import swap_one_way
 
 # In the order of application.
 PARTS: Mapping[str, Part] = {
-    "hash": hash_early,  # first, since it runs beside the imports that follow
+    "hash": hash_early,
     "encoders": fetch_t5_when_needed,
     "norms": skip_norms,
     "adafactor": batch_adafactor,
     "swap": swap_one_way,
     "compile": compile_blocks,
 }
+
+
+# What a part can begin before the engine's modules are imported, to run beside that.
+_BEGINNINGS: Mapping[str, Callable[[Context], Any]] = {"hash": begin_hash}
+
+
+def begin(names: Iterable[str], context: Context) -> None:
+    """Begin what can run beside the imports; what can't be begun is told when it is applied."""
+    for name in set(names) & set(_BEGINNINGS):
+        with contextlib.suppress(Refused, OSError):
+            context.begun[name] = _BEGINNINGS[name](context)
 
 
 def apply(names: Iterable[str], context: Context, say: Callable[[str], None]) -> tuple[str, ...]:
@@ -47,4 +60,4 @@ def apply(names: Iterable[str], context: Context, say: Callable[[str], None]) ->
     return tuple(applied)
 
 
-__all__ = ["PARTS", "Context", "Part", "Refused", "apply"]
+__all__ = ["PARTS", "Context", "Part", "Refused", "apply", "begin"]

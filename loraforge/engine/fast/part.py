@@ -23,12 +23,14 @@ class Context:
         cache: a folder of the user's that outlives runs; None where there is none.
         say: prints one line.
         broken: parts that failed while running, and went back to the engine's own way.
+        begun: name of a part -> what it began before the engine's modules were imported.
     """
 
     options: Mapping[str, Any]
     say: Callable[[str], None]
     cache: Path | None = None
     broken: set[str] = field(default_factory=set)
+    begun: dict[str, Any] = field(default_factory=dict)
 
 
 Part = Callable[[Context], None]
