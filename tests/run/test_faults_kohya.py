@@ -120,10 +120,10 @@ def test_a_run_full_of_faults_gives_the_lora_of_one_without(home):
     """Every fault has its name, leaves no process, loses no checkpoint, and the run goes on exactly."""
     plan = plan_in(home, "faults")
     for fault in FAULTS:
-        outcome, _ = go(again(plan), fault)
+        outcome, _ = go(again(plan, fault), fault)
         state = newest_state(plan.folder, "demo", plan.steps)
-        seen = (outcome.end.name, step_of(state) if state else 0)
-        assert seen == (fault.end, fault.state), (fault, outcome.end)
+        assert outcome.end.name == fault.end, (fault, outcome.end)
+        assert (step_of(state) if state else 0) >= fault.state, fault
         assert read(plan.folder.state).end == fault.end
         fault.wreck(plan.folder)
     killed_from_outside(plan, 5)

@@ -46,7 +46,7 @@ class Fault:
         whom: supervisor, launcher or engine.
         number: the signal.
         end: the name of the end.
-        state: step of the state that the next start goes on from; 0 for none.
+        state: step of a state that must be there then, or a later one where the engine was quicker; 0 for none.
         wreck: what else happens to the folder before the next start.
     """
 
@@ -108,9 +108,10 @@ def plan_in(home: Path, name: str) -> RunPlan:
     return build_plan(ready, RunFolder(home / "runs" / name))
 
 
-def again(plan: RunPlan) -> RunPlan:
-    """Plan to go on."""
-    return build_plan(plan.ready, plan.folder, resume=newest_state(plan.folder, "demo", plan.steps))
+def again(plan: RunPlan, fault: Fault | None = None) -> RunPlan:
+    """Plan to go on, from before the step at which a fault is to happen."""
+    steps = fault.at if fault is not None and isinstance(fault.at, int) else plan.steps
+    return build_plan(plan.ready, plan.folder, resume=newest_state(plan.folder, "demo", steps))
 
 
 def start(
@@ -121,9 +122,10 @@ def start(
     before: Record | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[Outcome, Trouble]:
-    """Run a prepared plan, with a token in the environment and little patience for a stalled training."""
+    """Run a prepared plan, with a token in the environment and little patience where the engine is to stall."""
     trouble = Trouble(plan.folder, fault)
     stalls = fault is not None and fault.number == signal.SIGSTOP
+    impatient = dict.fromkeys(("training", "sampling", "saving"), 12.0)  # where a step later may find it
     figures = Figures(
         plan.folder.path / STEPS,
         first_step=step_of(plan.resume) if plan.resume else 0,
@@ -133,7 +135,7 @@ def start(
         quickened(plan),
         trouble,
         environ={**os.environ, "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        limits=Limits(silence={**SILENCE, "training": 12.0} if stalls else SILENCE, spare=spare),
+        limits=Limits(silence={**SILENCE, **impatient} if stalls else SILENCE, spare=spare),
         before=before or read(plan.folder.state),
         measured=figures.fresh,
         now=now,
