@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from loraforge.advice.chosen import gpu_of
 from loraforge.advice.duration import Duration
 from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
 from loraforge.advice.fitting import decided
@@ -112,15 +113,16 @@ def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = 
     dataset, picture_faults = _pictures(job)
     found += [("dataset" if finding.code != "no-images" else "settings", finding) for finding in picture_faults]
     cards = gpus()
-    card = vram_gib if vram_gib is not None else next((gpu.total_gib for gpu in cards), None)
+    gpu = gpu_of(job, environ, cards)
+    card = vram_gib if vram_gib is not None else gpu.total_gib if gpu else None
     found += [("machine", finding) for finding in _card(job, card)]
-    machine = _machine(job, card, cards)
+    machine = _machine(job, card, gpu, len(cards))
     usable = not has_errors(weight_faults) and not weights.missing
     facts = WeightFacts.of(weights.weights()) if usable else WeightFacts()
     found += [("settings", finding) for finding in check_job(job, dataset, machine, facts)]
     pictures = dataset.pictures if dataset else 0
     final = decided(job, pictures, card)
-    seen = forecast(final, dataset, next(iter(cards), None), vram_gib, facts) if facts.full_size else None
+    seen = forecast(final, dataset, gpu, vram_gib, facts) if facts.full_size else None
     found += [("machine", finding) for finding in (seen.findings() if seen else ())]
     codes = [_EXIT[kind] for kind, finding in found if finding.severity == "error"]
     return Checked(tuple(finding for _, finding in found), final, min(codes, default=2), pictures, seen)
@@ -180,14 +182,14 @@ def _pictures(job: Job) -> tuple[DatasetFacts | None, list[Finding]]:
     return replace(facts, pictures=len(report.subjects)), list(report.findings)
 
 
-def _machine(job: Job, card: float | None, cards: list[Gpu]) -> MachineFacts:
+def _machine(job: Job, card: float | None, gpu: Gpu | None, count: int) -> MachineFacts:
     memory = host()
     return MachineFacts(
         vram_gib=card,
         ram_gib=memory.ram_gib,
         disk_free_gib=free_gib(job.output.dir),
-        capability=cards[0].capability if cards else None,
-        gpu_count=len(cards),
+        capability=gpu.capability if gpu else None,
+        gpu_count=count,
     )
 
 

@@ -45,6 +45,7 @@ class Facts:
 
     Attributes:
         gpus: the cards, by index.
+        gpu: the one that a run takes; None where there is none.
         host: memory and swap.
         python: what the engine's python said.
         pins: the packages the engine asks for.
@@ -60,6 +61,7 @@ class Facts:
     """
 
     gpus: Sequence[Gpu]
+    gpu: Gpu | None
     host: Host
     python: PythonFacts
     pins: Sequence[Requirement]

@@ -6,7 +6,6 @@ from loraforge.advice.checkup import Check, Facts, State
 from loraforge.advice.disk import run_bytes
 from loraforge.config.job import Job
 from loraforge.engine.weights import ROLES, Role
-from loraforge.machine.gpu import Gpu
 
 _GIB = 1 << 30
 _PICTURES = 30  # a large style set: the doctor has no dataset to count
@@ -22,12 +21,6 @@ PUBLISHED: dict[Role, int] = {
 _FP8_T5 = 6_000_000_000  # bytes between T5-XXL in 8 bits and in 16
 
 
-def chosen_gpu(job: Job, facts: Facts) -> Gpu | None:
-    """Return the card that a run would take: the first of launch.gpu_ids, else the first there is."""
-    wanted = int((job.launch.gpu_ids or "0").split(",")[0])
-    return next((gpu for gpu in facts.gpus if gpu.index == wanted), None)
-
-
 def machine_checks(job: Job, facts: Facts) -> Iterator[Check]:
     """Look at the card, main memory and disks."""
     yield from _gpu(job, facts)
@@ -37,7 +30,7 @@ def machine_checks(job: Job, facts: Facts) -> Iterator[Check]:
 
 
 def _gpu(job: Job, facts: Facts) -> Iterator[Check]:
-    gpu = chosen_gpu(job, facts)
+    gpu = facts.gpu
     if gpu is None:
         yield _no_gpu(job, facts)
         return
@@ -67,7 +60,8 @@ def _no_gpu(job: Job, facts: Facts) -> Check:
         return Check("gpu", "ok", 'none asked for: launch.device = "cpu"')
     if facts.gpus:
         there = ", ".join(str(gpu.index) for gpu in facts.gpus)
-        message = f"launch.gpu_ids = {job.launch.gpu_ids}, but the cards here are {there}"
+        asked = f"launch.gpu_ids = {job.launch.gpu_ids}" if job.launch.gpu_ids else "CUDA_VISIBLE_DEVICES shows others"
+        message = f"{asked}, but the cards here are {there}"
         return Check("gpu", "missing", message, f"--set launch.gpu_ids={facts.gpus[0].index}")
     return Check(
         "gpu",

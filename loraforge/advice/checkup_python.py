@@ -7,7 +7,6 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from loraforge.advice.checkup import Check, Facts, State
-from loraforge.advice.checkup_machine import chosen_gpu
 from loraforge.config.job import Job
 from loraforge.machine.gpu import Gpu
 from loraforge.machine.packages import PythonFacts, plain, unmet
@@ -83,7 +82,7 @@ def _packages(facts: Facts) -> Check:
 
 
 def _torch(job: Job, facts: Facts) -> Check:
-    torch, gpu = facts.python.torch, chosen_gpu(job, facts)
+    torch, gpu = facts.python.torch, facts.gpu
     reinstall = _reinstall(facts.python, gpu)
     if torch is None or "error" in torch:
         return Check("torch", "missing", f"can't be imported: {_why(torch)}", reinstall)

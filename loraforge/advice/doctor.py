@@ -12,6 +12,7 @@ from loraforge.advice.checkup import Check, Facts
 from loraforge.advice.checkup_files import file_checks
 from loraforge.advice.checkup_machine import machine_checks
 from loraforge.advice.checkup_python import python_checks
+from loraforge.advice.chosen import gpu_of
 from loraforge.config.job import Job
 from loraforge.config.model import Model
 from loraforge.engine.hub import token_source
@@ -48,8 +49,10 @@ def gather(job: Job, environ: Mapping[str, str] = os.environ, probes: Probes | N
         engine = error
     found = look.weights(job.model, environ)
     folder = download_folder(environ)
+    cards = look.gpus()
     return Facts(
-        gpus=look.gpus(),
+        gpus=cards,
+        gpu=gpu_of(job, environ, cards),
         host=look.host(),
         python=look.python(str(job.engine.python or sys.executable)),
         pins=look.pins(),

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from loraforge.advice.chosen import vram_gib
 from loraforge.cli.common import human, load_settings, result, say_findings
 from loraforge.config.job import Job
 from loraforge.errors import ConfigError
 from loraforge.findings import Finding, has_errors
-from loraforge.machine.gpu import gpus
 
 if TYPE_CHECKING:
     from loraforge.advice.measure import Measurement
@@ -68,6 +68,5 @@ def _measured(job: Job) -> "Measurement":
     from loraforge.run.measure import measure
     from loraforge.run.settle import settle
 
-    vram = next((gpu.total_gib for gpu in gpus()), None)
-    ready = settle(job, vram_gib=vram, environ=os.environ)
+    ready = settle(job, vram_gib=vram_gib(job), environ=os.environ)
     return measure(ready, tell=lambda words: human().print(f"measuring {words}", markup=False))

@@ -73,11 +73,11 @@ def _strengths(text: str) -> list[float]:
 
 
 def _generated(read: "Run", file: Path, strengths: list[float], *, draw: bool) -> "Grid | None":
+    from loraforge.advice.chosen import vram_gib
     from loraforge.compare.generate import generate
     from loraforge.compare.grid import from_generated
     from loraforge.compare.prompts import propose, read_set, rows, write_set
     from loraforge.compare.training_set import training_set
-    from loraforge.machine.gpu import gpus
 
     if not file.exists():
         if not draw:
@@ -97,8 +97,7 @@ def _generated(read: "Run", file: Path, strengths: list[float], *, draw: bool) -
             if not console.is_terminal and (done == of or done % 10 == 0):
                 console.print(f"drawn {done} of {of}" + (f", {left:.0f} s left" if left else ""), markup=False)
 
-        card = next((gpu.total_gib for gpu in gpus()), None)
-        generate(read, grid, environ=os.environ, vram_gib=card, progress=told)
+        generate(read, grid, environ=os.environ, vram_gib=vram_gib(read.job), progress=told)
     return from_generated(read, lines, strengths)
 
 

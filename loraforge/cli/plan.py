@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from loraforge.advice.chosen import vram_gib
 from loraforge.cli.common import human, load_settings, result
-from loraforge.cli.train import vram_gib
 from loraforge.errors import ConfigError
 from loraforge.report.provenance import origins_of, provenance_text
 from loraforge.run.folder import RunFolder, new_folder
@@ -32,7 +32,7 @@ def plan(
     settings = load_settings(
         target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
     )
-    ready = settle(settings.job, vram_gib=vram_gib(), environ=os.environ)
+    ready = settle(settings.job, vram_gib=vram_gib(settings.job), environ=os.environ)
     if out is None:
         folder = new_folder(settings.job.output.dir, settings.job.output.name, datetime.now().astimezone())
     elif out.is_dir() and any(out.iterdir()):

@@ -2,9 +2,8 @@
 
 import contextlib
 import io
-import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -48,9 +47,11 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
         Interrupted: the user stopped it.
         MachineError: another run holds the folder, or the disk is too small.
     """
-    numbers = (plan.job.launch.gpu_ids or "0").split(",")
-    on_gpu = plan.job.launch.device != "cpu"
-    gpu_gib = gpu_memory([int(card) for card in numbers]) if on_gpu else lambda: None
+    on_gpu, names = plan.job.launch.device != "cpu", plan.ready.cards
+    if on_gpu and not names:
+        hint = "unset it, or name a card with --set launch.gpu_ids=0"
+        raise MachineError("CUDA_VISIBLE_DEVICES hides every GPU from the run", hint)
+    gpu_gib = gpu_memory(names) if on_gpu else lambda: None
     view = choose_view(
         human(),
         json=json,
@@ -66,7 +67,7 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
                 recorded.handle(Problem("warning", words))
 
             if on_gpu:
-                locks, told_of = claim_cards(visible(numbers, os.environ), plan.folder.path, _places())
+                locks, told_of = claim_cards(names, plan.folder.path, _places())
                 for card in locks:
                     cards.callback(card.release)
                 for words in told_of:
@@ -112,12 +113,6 @@ def ready_to_start(plan: RunPlan) -> None:
         hint = "free space, choose another [output] dir, or keep fewer checkpoints: --set output.keep_last=2"
         raise MachineError(missing, hint)
     prepare(plan)
-
-
-def visible(numbers: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """Return the names by which other programs know the cards that the engine counts from 0."""
-    shown = [card.strip() for card in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
-    return [shown[int(number)] if int(number) < len(shown) else number for number in numbers]
 
 
 def _places() -> Path:

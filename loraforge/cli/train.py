@@ -6,12 +6,12 @@ from pathlib import Path
 
 import typer
 
+from loraforge.advice.chosen import vram_gib
 from loraforge.advice.fitting import decided
 from loraforge.cli.common import JOB_FILE, human, load_settings, result, say_findings
 from loraforge.cli.start import carry_out, ready_to_start
 from loraforge.engine.locate import engine_findings
 from loraforge.errors import ConfigError
-from loraforge.machine.gpu import gpus
 from loraforge.report.provenance import origins_of
 from loraforge.run.detach import send_off
 from loraforge.run.folder import RunFolder, latest, new_folder
@@ -87,7 +87,7 @@ def _detached(plan: RunPlan, options: list[str]) -> int:
 
 def _fresh(settings: Settings) -> RunPlan:
     job = settings.job
-    ready = settle(job, vram_gib=vram_gib(), environ=os.environ)
+    ready = settle(job, vram_gib=vram_gib(job), environ=os.environ)
     folder = new_folder(job.output.dir, job.output.name, datetime.now().astimezone())
     return build_plan(ready, folder, origins=origins_of(settings, ready.job))
 
@@ -102,17 +102,12 @@ def _resumed(target: Path | None, settings: Settings) -> RunPlan:
     ready = ready_again(folder, os.environ)
     record = read(folder.state)
     refuse_changes(
-        ready.job, decided(job, len(ready.set_), vram_gib()), record.changed_paths if record is not None else ()
+        ready.job, decided(job, len(ready.set_), vram_gib(job)), record.changed_paths if record is not None else ()
     )
     name = ready.job.output.name
     if record is not None and record.status == "done" and folder.lora(name).exists():
         raise ConfigError(f"{folder.path}: this run is done", f"loraforge train {folder.path} repeats it")
     return build_plan(ready, folder, resume=newest_state(folder, name, ready.job.training.steps or 0))
-
-
-def vram_gib() -> float | None:
-    """Return the memory of the first card, None where there is none."""
-    return next((gpu.total_gib for gpu in gpus()), None)
 
 
 def _opening(plan: RunPlan) -> str:

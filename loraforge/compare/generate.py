@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from loraforge import engine
+from loraforge.advice.chosen import names_of
 from loraforge.compare.grid import FOLDER, Grid, Version, cell_file
 from loraforge.config.job import Job
 from loraforge.dataset.images import PictureError, load_rgb
@@ -41,6 +42,7 @@ _ENV = {
     "COLUMNS": "1000",
     "NO_COLOR": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
 }
 
 
@@ -129,9 +131,10 @@ class _Studio:
 
     def environment(self) -> dict[str, str]:
         own = {"LORAFORGE_ENGINE_DIR": str(self.home.path), "LORAFORGE_ENGINE_SCRIPT": _SCRIPT}  # read by shim.py
-        if self.job.launch.device == "cpu":
-            own["CUDA_VISIBLE_DEVICES"] = ""  # the script takes a card wherever it sees one
-        return {**self.environ, **_ENV, **own, **self.job.launch.env}
+        # The script takes a card wherever it sees one.
+        cards = () if self.job.launch.device == "cpu" else names_of(self.job, self.environ)[:1]
+        own["CUDA_VISIBLE_DEVICES"] = "".join(cards)
+        return {**self.environ, **_ENV, **self.job.launch.env, **own}
 
 
 class _Artist:

@@ -39,7 +39,7 @@ class Launch(Section):
     """Where to train; auto takes the GPU. `cpu` is for tiny models such as the demo's."""
 
     gpu_ids: GpuIds | None = None
-    """Which GPUs, as "0" or "0,1"; None is the first one."""
+    """Which GPUs, as "0" or "0,1", by nvidia-smi's count; None: what CUDA_VISIBLE_DEVICES shows, or the first."""
 
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Training processes, one a GPU; a style set of 15-30 pictures is best on one."""
@@ -48,7 +48,7 @@ class Launch(Section):
     """Machines; only 1 is supported."""
 
     env: dict[EnvName, EnvValue] = {}
-    """Further environment variables of the engine, for example { CUDA_DEVICE_ORDER = "PCI_BUS_ID" }."""
+    """Further environment variables of the engine, for example { NCCL_P2P_DISABLE = "1" }."""
 
     grace_seconds: Seconds = 60.0
     """How long an engine that was asked to stop may finish a save before it is killed."""

@@ -32,6 +32,7 @@ class Gpu:
         driver_cuda: the newest CUDA (major, minor) that the driver runs.
         capability: compute capability (major, minor).
         processes: programs that hold memory of it.
+        uuid: the name that it keeps wherever it is plugged in, "GPU-..."; empty where the driver does not tell.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Gpu:
     driver_cuda: tuple[int, int]
     capability: tuple[int, int]
     processes: tuple[GpuProcess, ...] = ()
+    uuid: str = ""
 
     @property
     def holders(self) -> str:
@@ -92,9 +94,17 @@ def _gpu(nvml: Any, index: int, driver: str, cuda: tuple[int, int]) -> Gpu | Non
             driver_cuda=cuda,
             capability=tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
             processes=_processes(nvml, handle),
+            uuid=_uuid(nvml, handle),
         )
     except nvml.NVMLError:
         return None
+
+
+def _uuid(nvml: Any, handle: Any) -> str:
+    try:
+        return _text(nvml.nvmlDeviceGetUUID(handle))
+    except nvml.NVMLError:
+        return ""
 
 
 def _processes(nvml: Any, handle: Any) -> tuple[GpuProcess, ...]:

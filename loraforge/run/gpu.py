@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
-def gpu_memory(indices: Sequence[int] = (0,), library: Any = None) -> Callable[[], float | None]:
+def gpu_memory(names: Sequence[str] = ("0",), library: Any = None) -> Callable[[], float | None]:
     """Return a reader of the memory in use, in GiB, on the fullest of the cards.
 
     It counts every program on the card, which is what an out-of-memory error counts too. The numbers are those of
     `nvidia-smi`. Where there is no such card or driver the reader returns None, always.
 
     Args:
-        indices: the cards that the engine trains on.
+        names: the cards that the engine trains on, by number or UUID.
         library: pynvml, or what stands in for it.
     """
     if library is None:
@@ -21,7 +21,7 @@ def gpu_memory(indices: Sequence[int] = (0,), library: Any = None) -> Callable[[
         library = pynvml
     try:
         library.nvmlInit()
-        cards = [library.nvmlDeviceGetHandleByIndex(index) for index in indices]
+        cards = [_handle(library, name) for name in names]
     except library.NVMLError:
         return lambda: None
 
@@ -31,3 +31,9 @@ def gpu_memory(indices: Sequence[int] = (0,), library: Any = None) -> Callable[[
         return None
 
     return read
+
+
+def _handle(library: Any, name: str) -> Any:
+    if name.isdecimal():
+        return library.nvmlDeviceGetHandleByIndex(int(name))
+    return library.nvmlDeviceGetHandleByUUID(name)

@@ -39,6 +39,7 @@ _ENV = {
     "COLUMNS": "1000",
     "NO_COLOR": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # cards are counted as nvidia-smi does
     # All that the engine may fetch is public; the token that a login left in the user's home stays there.
     "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
 }
@@ -121,7 +122,7 @@ def build_plan(
     script, cwd = _script(ready, folder, resume)
     if ready.home is not None and script.name == "shim.py":
         env["LORAFORGE_ENGINE_DIR"] = str(ready.home.path)  # read by shim.py
-    return RunPlan(folder, files, _argv(job, folder, script), env, cwd, ready, resume)
+    return RunPlan(folder, files, _argv(ready, folder, script), env, cwd, ready, resume)
 
 
 def environment(plan: RunPlan, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -165,8 +166,8 @@ def _script(ready: Ready, folder: RunFolder, resume: Path | None) -> tuple[Path,
     return (ready.home.script if plain else here / "shim.py"), ready.home.path
 
 
-def _argv(job: Job, folder: RunFolder, script: Path) -> tuple[str, ...]:
-    launch = job.launch
+def _argv(ready: Ready, folder: RunFolder, script: Path) -> tuple[str, ...]:
+    job, launch = ready.job, ready.job.launch
     # Always explicit: accelerate guesses what is left out, from other projects' settings and the cards it sees.
     # fmt: off
     return (
@@ -178,7 +179,7 @@ def _argv(job: Job, folder: RunFolder, script: Path) -> tuple[str, ...]:
         "--num_machines", str(launch.machines),
         "--dynamo_backend", "no",
         "--mixed_precision", job.training.precision,
-        "--gpu_ids", launch.gpu_ids or ",".join(map(str, range(launch.processes))),
+        "--gpu_ids", ",".join(ready.cards) or "-1",
         str(script),
         "--config_file", str(folder.config),
     )

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from loraforge.advice.chosen import names_of
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
 from loraforge.engine.header import HeaderError, read_header
@@ -44,13 +45,14 @@ def ready_again(folder: RunFolder, environ: Mapping[str, str]) -> Ready:
         )
     home = locate(configured=job.engine.path, environ=environ) if job.engine.kind == "kohya" else None
     weights = find_weights(job.model, environ).weights()
-    return Ready(job, weights, is_full_size(weights), home, set_)
+    return Ready(job, weights, is_full_size(weights), home, set_, names_of(job, environ))
 
 
 def in_one_epoch(job: Job, pictures: int) -> bool:
     """Tell whether a settled run is a single epoch, as it is unless the user sets the repeats: only there it counts."""
     repeats, steps = job.dataset.repeats, job.training.steps
-    batches = (steps or 0) * job.training.gradient_accumulation
+    # Each process takes a batch of its own.
+    batches = (steps or 0) * job.training.gradient_accumulation * job.launch.processes
     return repeats is None or pictures * repeats >= batches * job.dataset.batch_size
 
 

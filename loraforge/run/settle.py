@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loraforge.advice.chosen import names_of
 from loraforge.advice.fitting import decided
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry, entries
@@ -29,6 +30,7 @@ class Ready:
         full_size: whether they are FLUX.1's own size; smaller ones run through the shim.
         home: the sd-scripts to run; None for the embedded engine.
         set_: the pictures as they will be staged.
+        cards: what CUDA_VISIBLE_DEVICES will be; empty where every card is hidden.
     """
 
     job: Job
@@ -36,6 +38,7 @@ class Ready:
     full_size: bool
     home: EngineHome | None
     set_: tuple[Entry, ...]
+    cards: tuple[str, ...] = ("0",)
 
 
 def settle(job: Job, *, vram_gib: float | None, environ: Mapping[str, str]) -> Ready:
@@ -78,7 +81,8 @@ def settle(job: Job, *, vram_gib: float | None, environ: Mapping[str, str]) -> R
     if faults:
         raise together(faults)
     weights = found.weights()
-    return Ready(decided(job, len(set_), vram_gib), weights, is_full_size(weights), home, tuple(set_))
+    final = decided(job, len(set_), vram_gib)
+    return Ready(final, weights, is_full_size(weights), home, tuple(set_), names_of(job, environ))
 
 
 def extra_faults(job: Job, home: EngineHome | None) -> list[str]:

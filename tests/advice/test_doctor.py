@@ -31,6 +31,7 @@ PYTHON = PythonFacts(
 PATHS = {role: Path("/models") / f"{role}.safetensors" for role in ROLES}
 GOOD = Facts(
     gpus=[CARD],
+    gpu=CARD,
     host=Host(64.0, 60.0, 8.0, "linux"),
     python=PYTHON,
     pins=[Requirement("accelerate==1.6.0"), Requirement("torch>=2.6"), Requirement("bitsandbytes")],
@@ -51,7 +52,8 @@ LOST = [
 
 
 def _card(**changes):
-    return {"gpus": [replace(CARD, **changes)]}
+    changed = replace(CARD, **changes)
+    return {"gpus": [changed], "gpu": changed}
 
 
 def _python(**changes):
@@ -76,9 +78,10 @@ EMBEDDED = _job(engine={"kind": "embedded"})
 
 # line, state, words of the message, words of the fix, the machine, the settings
 CASES = [
-    ("gpu", "missing", "no driver", "nvidia-smi", {"gpus": []}, Job()),
-    ("gpu", "ok", "none asked for", "", {"gpus": []}, ON_CPU),
-    ("gpu", "missing", "gpu_ids = 3", "--set launch.gpu_ids=0", {}, _job(launch={"gpu_ids": "3"})),
+    ("gpu", "missing", "no driver", "nvidia-smi", {"gpus": [], "gpu": None}, Job()),
+    ("gpu", "ok", "none asked for", "", {"gpus": [], "gpu": None}, ON_CPU),
+    ("gpu", "missing", "gpu_ids = 3", "--set launch.gpu_ids=0", {"gpu": None}, _job(launch={"gpu_ids": "3"})),
+    ("gpu", "missing", "CUDA_VISIBLE_DEVICES shows others", "--set launch.gpu_ids=0", {"gpu": None}, Job()),
     ("gpu", "warning", "8 GB", "rent", _card(total_gib=6.0, free_gib=5.9), Job()),
     (
         "gpu",
@@ -130,7 +133,7 @@ CASES = [
     ("torch", "missing", "sm_120", "cu128", _card(name="RTX 5090", capability=(12, 0)), Job()),
     ("torch", "missing", "sm_70", "cu126", _card(name="V100", capability=(7, 0)), Job()),
     ("torch", "missing", "sees no GPU", "CUDA_VISIBLE_DEVICES", _torch(available=False), Job()),
-    ("torch", "ok", "no card to compare", "", {"gpus": []}, Job()),
+    ("torch", "ok", "no card to compare", "", {"gpus": [], "gpu": None}, Job()),
     ("bitsandbytes", "warning", "No module", "pip install", _python(bitsandbytes={"error": "No module"}), Job()),
     ("bitsandbytes", "missing", "not reached", "optimizer.name=adafactor", _python(bitsandbytes=None), EIGHT_BIT),
     (

@@ -25,6 +25,7 @@ def _nvml(**changes):
         "nvmlDeviceGetCount": lambda: 2,
         "nvmlDeviceGetHandleByIndex": lambda index: index,
         "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=24 * GIB, free=20 * GIB),
+        "nvmlDeviceGetUUID": lambda index: f"GPU-{index}a{index}b",
         "nvmlDeviceGetName": lambda _: "NVIDIA GeForce RTX 4090",
         "nvmlDeviceGetCudaComputeCapability": lambda _: [8, 9],
         "nvmlDeviceGetComputeRunningProcesses": lambda _: [SimpleNamespace(pid=7, usedGpuMemory=3 * GIB)],

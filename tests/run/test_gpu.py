@@ -26,15 +26,19 @@ def _library(used: dict[int, float | None]) -> SimpleNamespace:
         return index
 
     return SimpleNamespace(
-        NVMLError=_NvmlError, nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=handle, nvmlDeviceGetMemoryInfo=info
+        NVMLError=_NvmlError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByIndex=handle,
+        nvmlDeviceGetHandleByUUID=lambda name: handle(int(name.removeprefix("GPU-"))),
+        nvmlDeviceGetMemoryInfo=info,
     )
 
 
 @pytest.mark.parametrize(
-    ("indices", "gib"),
-    [((0,), 1.5), ((0, 1), 20.0), ((2,), None), ((7,), None), ((), None)],
-    ids=["one", "fullest", "stops-answering", "no-such-card", "none-asked"],
+    ("names", "gib"),
+    [(("0",), 1.5), (("0", "1"), 20.0), (("2",), None), (("7",), None), ((), None), (("GPU-1",), 20.0)],
+    ids=["one", "fullest", "stops-answering", "no-such-card", "none-asked", "by-uuid"],
 )
-def test_memory_in_use(indices: tuple[int, ...], gib: float | None) -> None:
+def test_memory_in_use(names: tuple[str, ...], gib: float | None) -> None:
     """The reader gives GiB of the fullest card, or None."""
-    assert gpu_memory(indices, _library({0: 1.5, 1: 20.0, 2: None}))() == gib
+    assert gpu_memory(names, _library({0: 1.5, 1: 20.0, 2: None}))() == gib

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_the_launcher_is_told_everything():
     assert after(argv, "--config_file") == "/runs/x/accelerate.yaml"
     assert argv[-2:] == ("--config_file", "/runs/x/config.toml")
     assert argv[:3] == (sys.executable, "-m", "accelerate.commands.launch")
+
+
+@pytest.mark.parametrize(("cards", "said"), [(("1",), "1"), (("2", "0"), "2,0"), ((), "-1")])
+def test_the_launcher_is_told_the_cards(cards, said):
+    """It would undo what CUDA_VISIBLE_DEVICES says, if it were not told the same."""
+    ready = replace(plan().ready, cards=cards)
+    assert after(build_plan(ready, RunFolder(Path("/runs/x"))).argv, "--gpu_ids") == said
 
 
 @pytest.mark.parametrize(
