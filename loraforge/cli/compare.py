@@ -48,10 +48,16 @@ def compare(
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("measuring", total=None)
         judged = [
-            judge(grid, pictures, model=embed, progress=lambda done, of: bar.update(task, completed=done, total=of))
+            judge(
+                grid,
+                pictures,
+                checkpoints=read.loras(),
+                model=embed,
+                progress=lambda done, of: bar.update(task, completed=done, total=of),
+            )
             for grid in grids
             if grid is not None and grid.cells
-        ] or [judge(from_training(read), pictures)]
+        ] or [judge(from_training(read), pictures, checkpoints=read.loras())]
     best = next((one for one in judged if one.curves), judged[0])
     page, table = out or run / "compare.html", sheet or run / "compare.png"
     write_page(page, render_compare(read.name, judged, best))

@@ -89,6 +89,7 @@ def demo_settings(out: Path, kind: Literal["kohya", "embedded"], assignments: li
         "sampling.width": 128,
         "sampling.height": 128,
         "sampling.steps": 2,
+        "sampling.at_start": True,  # the base model, which compare holds the checkpoints against
         "output.name": "demo",
         "output.dir": str(out / "runs"),
         "launch.device": "cpu",

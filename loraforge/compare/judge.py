@@ -1,7 +1,7 @@
 """From a grid of pictures to scores in every cell, a curve over the steps, and a recommendation."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +43,7 @@ def judge(
     grid: Grid,
     training: Sequence[Path],
     *,
+    checkpoints: Collection[int] | None = None,
     model: str | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Judged:
@@ -51,6 +52,7 @@ def judge(
     Args:
         grid: what to judge.
         training: the training pictures.
+        checkpoints: steps that can be recommended, for samples are drawn at others too; None allows all.
         model: a transformers vision model that judges style in place of pixel measurements; None downloads nothing.
         progress: called with (pictures measured, pictures in all).
 
@@ -69,7 +71,8 @@ def judge(
             progress(done, len(paths))
     if model is not None:
         looks |= _embedded(looks, model)
-    return _judged(grid, [look for path in training if isinstance(look := looks[path], Look)], looks)
+    seen = [look for path in training if isinstance(look := looks[path], Look)]
+    return _judged(grid, seen, looks, checkpoints)
 
 
 def _embedded(looks: dict[Path, Look | PictureError], model: str) -> dict[Path, Look]:
@@ -81,7 +84,9 @@ def _embedded(looks: dict[Path, Look | PictureError], model: str) -> dict[Path, 
     return {path: replace(look, style=row) for (path, look), row in zip(readable.items(), scaled, strict=True)}
 
 
-def _judged(grid: Grid, training: list[Look], looks: dict[Path, Look | PictureError]) -> Judged:
+def _judged(
+    grid: Grid, training: list[Look], looks: dict[Path, Look | PictureError], checkpoints: Collection[int] | None
+) -> Judged:
     cells: dict[Place, Look] = {}
     faults: dict[Place, str] = {}
     for place, path in grid.cells.items():
@@ -99,7 +104,8 @@ def _judged(grid: Grid, training: list[Look], looks: dict[Path, Look | PictureEr
         (row, version): reference.score(look, bases.get(row)) for (row, version), look in cells.items() if version.step
     }
     curves = tuple(_curves(grid, scores))
-    return Judged(grid, scores, faults, curves, recommend(curves))
+    kept = [one for one in curves if checkpoints is None or one.step in checkpoints]
+    return Judged(grid, scores, faults, curves, recommend(kept))
 
 
 def _curves(grid: Grid, scores: dict[Place, Scores]) -> list[Curve]:

@@ -111,12 +111,14 @@ def propose(job: Job, captions: Sequence[str]) -> PromptSet:
         captions: of the training set, with or without the trigger.
     """
     sampling = job.sampling
-    bare = [caption.removeprefix(f"{job.dataset.trigger}").strip(" ,") for caption in captions]
+    bare = [caption.removeprefix(job.dataset.trigger or "").strip(" ,") for caption in captions]
     known = sorted({text for text in bare if text and "--" not in text and not text.startswith(("#", "--"))}, key=len)
     words = set(re.findall(r"\w+", " ".join(bare).lower()))
     # The longest caption of all may be a novel; one in the middle and one near the end show what captions are like.
     picked = dict.fromkeys([known[len(known) // 2], known[len(known) * 9 // 10]]) if known else {}
-    prompts = [TellingPrompt(text=text[:300], kind="known", seed=1 + index) for index, text in enumerate(picked)]
+    prompts = [
+        TellingPrompt(text=text[:300].rstrip(" ,"), kind="known", seed=1 + index) for index, text in enumerate(picked)
+    ]
     for number, (kind, choices) in enumerate(_NEW.items()):
         strange = sorted(choices, key=lambda text: len(words & set(re.findall(r"\w{4,}", text))))
         prompts.append(TellingPrompt(text=strange[0], kind=kind, seed=11 + number))

@@ -7,8 +7,9 @@ from pathlib import Path
 from loraforge.engine.render import with_word
 from loraforge.run.history import Run
 
-# <name>_<step>_<prompt>_<time>[_<seed>].png; the engine counts epochs with a leading e, which steps never have.
-_NAME = re.compile(r"_(?P<step>\d{6,})_(?P<index>\d{2,})_(?P<time>\d{14})(?:_(?P<seed>\d+))?\.png")
+# <name>_<step>_<prompt>_<time>[_<seed>].png; the engine counts epochs with a leading e, and calls what it draws before
+# the first step epoch 0.
+_NAME = re.compile(r"_(?:e0{6}|(?P<step>\d{6,}))_(?P<index>\d{2,})_(?P<time>\d{14})(?:_(?P<seed>\d+))?\.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def samples_of(run: Run) -> list[Sample]:
         match = _NAME.fullmatch(path.name[len(name) :]) if path.name.startswith(name) else None
         if match is None:
             continue
-        step, index = int(match["step"]), int(match["index"])
+        step, index = int(match["step"] or 0), int(match["index"])
         prompt = prompts[index] if index < len(prompts) else f"prompt {index + 1}"
         sample = Sample(path, step, index, prompt, int(match["seed"]) if match["seed"] else None)
         if (index, step) not in newest or newest[index, step][0] < match["time"]:

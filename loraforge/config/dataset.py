@@ -2,15 +2,25 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from loraforge.config.base import Count, Pixels, Section
 from loraforge.config.model import FilePath
+
+
+def _drawable(trigger: str) -> str:
+    if trigger.startswith("#") or "--" in trigger:
+        raise ValueError(
+            'must not begin with # nor hold "--": the engine would not draw the samples that begin with it'
+        )
+    return trigger
+
 
 # A trigger stands first in every caption and in prompts, so it is one word without a comma.
 Trigger = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s,\x00-\x1f\x7f]+$"),
+    AfterValidator(_drawable),
     Field(json_schema_extra={"allowed": "one word of at most 64 characters, without spaces and commas"}),
 ]
 

@@ -249,7 +249,8 @@ class Trainer:
             log.info("prompt: %s", text)
             with self.accelerator.autocast():
                 image = draw(self.pipeline, encoded, flags)
-            stamp = f"{step:06d}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{flags['d']}"
+            number = f"{step:06d}" if step else "e000000"  # as the engine names what it draws before the first step
+            stamp = f"{number}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{flags['d']}"
             image.save(folder / f"{args.output_name}_{stamp}.png")
 
     def save(self, stem: str) -> None:

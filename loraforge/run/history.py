@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from loraforge.config.job import Job
 from loraforge.engine.events import Measured
 from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
-from loraforge.run.record import read
+from loraforge.run.record import read, standing
 from loraforge.settings import load
 
 _FIGURES = tuple(item.name for item in fields(Measured))
@@ -120,9 +118,8 @@ def read_run(path: Path) -> Run:
         hint = f"the newest run in it is {runs[-1]}" if runs else "name a run folder: runs/<name>/<time>"
         raise ConfigError(f"{path}: is not a run folder, it holds no job.toml", hint)
     job = load(folder.job, cwd=folder.path).job
-    state = _state(folder.state)
-    status, cause = _status(state)
-    return Run(folder, job, status, cause, state, read_history(folder.events), read_origins(folder))
+    status, cause = _status(folder)
+    return Run(folder, job, status, cause, _state(folder.state), read_history(folder.events), read_origins(folder))
 
 
 def read_origins(folder: RunFolder) -> dict[str, str] | None:
@@ -196,15 +193,8 @@ def _state(path: Path) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _status(state: dict[str, Any]) -> tuple[Status, str]:
-    cause = str(state.get("cause") or "")
-    match state.get("status"):
-        case "done" | "failed" | "interrupted" as status:
-            return status, cause
-        case "running":
-            pid = state.get("pid")
-            if isinstance(pid, int) and psutil.pid_exists(pid):
-                return "running", ""
-            return "broken-off", "its process is gone and left no word: killed, or the machine went down"
-        case _:
-            return "unknown", "state.json is missing or can't be read"
+def _status(folder: RunFolder) -> tuple[Status, str]:
+    record = standing(folder)
+    if record is None:
+        return "unknown", "state.json is missing or can't be read"
+    return ("broken-off" if record.end == "lost" else record.status), record.cause

@@ -42,6 +42,15 @@ def test_steps_are_compared_over_the_same_prompts(grid, training):
     assert {len(one.merit) for one in judged.curves} == {1}
 
 
+def test_only_a_checkpoint_is_recommended(grid, training, monkeypatch):
+    """Samples may be drawn more often than checkpoints are saved: their curves are shown, not chosen from."""
+    asked = []
+    monkeypatch.setattr(judging, "recommend", lambda curves: asked.append([one.step for one in curves]))
+    judged = judge(grid, training, checkpoints=(100, 300))
+    assert [one.step for one in judged.curves] == [100, 200, 300]
+    assert asked == [[100, 300]]
+
+
 def test_without_a_training_set_nothing_is_scored(grid, training):
     """Two pictures tell no hand."""
     judged = judge(grid, training[:2])

@@ -20,6 +20,19 @@ def test_the_proposal_has_what_the_set_shows_and_what_not():
     assert (proposed.width, proposed.height) == (512, 768)
 
 
+def test_a_novel_of_a_caption_is_cut_to_a_prompt():
+    """A prompt has no outer spaces, wherever the cut falls."""
+    long = "a " + "house, " * 60
+    for start in range(8):
+        texts = [one.text for one in propose(JOB, [f"zxqv, {long[start:]}"]).prompts]
+        assert texts[0] == texts[0].strip(" ,")
+
+
+def test_without_a_trigger_captions_are_whole():
+    """There is nothing to take from their beginning."""
+    assert propose(Job(), ["None of this, a boat"]).prompts[0].text == "None of this, a boat"
+
+
 def test_without_captions_there_are_still_prompts():
     """A set without captions is asked for new subjects alone."""
     assert len(propose(JOB, []).prompts) == 4

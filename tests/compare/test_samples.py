@@ -13,6 +13,14 @@ def test_samples_are_told_by_their_names(tmp_path):
     assert samples[0].prompt == "zxqv, a lighthouse"
 
 
+def test_what_is_drawn_before_the_first_step_is_the_bases(tmp_path):
+    """The engine calls it epoch 0; what it draws after later epochs is no step's."""
+    folder = make_run(tmp_path / "1")
+    assert len(list(folder.samples.glob("art_e000000_*"))) == 3
+    (folder.samples / "art_e000002_00_20270101000000_1.png").write_bytes(b"")
+    assert [sample.step for sample in samples_of(read_run(folder.path))].count(0) == 3
+
+
 def test_of_two_for_one_place_the_newest_counts(tmp_path):
     """A resumed run draws a step again."""
     folder = make_run(tmp_path / "1")

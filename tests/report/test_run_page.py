@@ -9,6 +9,7 @@ from fake_runs import make_run
 from loraforge.cli.report import report
 from loraforge.report.run_page import render_run, settings_with_origin
 from loraforge.run.history import read_run
+from loraforge.run.lock import NAME, take
 
 HOSTILE = '</title><script>document.documentElement.dataset.error="ran"</script><img src=x onerror=boom()> {{ 7*7 }}'
 
@@ -72,13 +73,14 @@ def test_watching_ends_with_the_run(tmp_path, capsys, monkeypatch):
     """While the run goes on the page loads itself again; the last one does not."""
     run = make_run(tmp_path / "r", steps=(2,), prompts=[])
     done = json.loads(run.state.read_text())
-    monkeypatch.setattr("psutil.pid_exists", lambda _pid: True)
+    lock = take(run.path / NAME, "")
     run.state.write_text(json.dumps(done | {"status": "running"}))
     seen = []
 
     def wait(_seconds):
         seen.append((run.path / "report.html").read_text())
         run.state.write_text(json.dumps(done))
+        lock.release()
 
     monkeypatch.setattr("time.sleep", wait)
     assert report(run.path, out=None, watch=True, every=3) == 0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from loraforge.cli.compare import compare
 from loraforge.cli.ship import ship
-from loraforge.compare.grid import Version, cell_file
+from loraforge.compare.grid import Version, cell_file, from_training
 from loraforge.compare.prompts import PromptSet, TellingPrompt, rows, write_set
 from loraforge.engine.weights import find_weights
 from loraforge.run.history import read_run
@@ -35,6 +35,7 @@ class TestKohya(EndToEnd):
         read = read_run(run)
         assert list(read.history.measured) == list(range(1, 13))
         assert (read.origins["optimizer.name"], read.origins["dataset.trigger"]) == ("preset style", "demo")
+        assert Version(0) in from_training(read).versions
         assert ship(run, **{**SHIP, "step": 8, "out": tmp_path / "eight"}, diffusers=True) == 0
         shipped = json.loads(capsys.readouterr().out)
         shutil.copy(shipped["lora"], read.folder.checkpoint("demo", 9))

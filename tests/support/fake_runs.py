@@ -145,7 +145,8 @@ def make_run(
 def write_sample(run: RunFolder, name: str, step: int, index: int, time: str = "20260101000000") -> Path:
     """Write one sample picture under the engine's name."""
     rng = np.random.default_rng([step, index])
-    path = run.samples / f"{name}_{step:06d}_{index:02d}_{time}_1.png"
+    number = f"{step:06d}" if step else "e000000"
+    path = run.samples / f"{name}_{number}_{index:02d}_{time}_1.png"
     small = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8))
     small.resize((64, 64), Image.Resampling.BICUBIC).save(path)
     return path

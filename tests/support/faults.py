@@ -32,6 +32,7 @@ SETTINGS = [
     "sampling.steps=1",
     "sampling.width=64",
     "sampling.height=64",
+    "sampling.at_start=false",
     "output.keep_last=9",
     "launch.grace_seconds=20",
 ]
