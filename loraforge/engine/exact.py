@@ -8,6 +8,7 @@ computes from the same latents.
 It holds while the whole run is one epoch, which is how loraforge renders it.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -171,8 +172,9 @@ def _recorder(original: type, kept: _Kept) -> type:
 
 def _write(path: Path, text: str) -> None:
     scratch = path.with_suffix(".part")
-    scratch.write_text(text, "utf-8")
-    scratch.replace(path)
+    with contextlib.suppress(OSError):  # an average to show: not worth a run, on a disk that is full
+        scratch.write_text(text, "utf-8")
+        scratch.replace(path)
 
 
 def _sync(folder: Path) -> None:

@@ -4,12 +4,14 @@ The engine prints a running mean with three digits. From its own process the los
 memory of every step go into a file, one JSON object a line. Standard library only at module level, as in the shim.
 """
 
+import contextlib
 import json
 import os
 import time
 from collections.abc import Callable
+from io import RawIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 _PICTURES = "image_keys"  # the engine's word
 
@@ -26,7 +28,7 @@ def record_steps(path: Path) -> None:
     from library import train_util
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(path.open("a", encoding="utf-8"), _memory)
+    writer = _Writer(path.open("ab", buffering=0), _memory, _stepped)
     train_util.get_optimizer = writer.following(train_util.get_optimizer)
     train_util.LossRecorder.add = writer.listening(train_util.LossRecorder.add)
     train_util.BaseDataset.__getitem__ = _naming(train_util.BaseDataset.__getitem__)
@@ -47,10 +49,10 @@ def _naming(get_item: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
 
 
 class _Writer:
-    def __init__(self, file: IO[str], memory: Callable[[], dict[str, int]]) -> None:
-        self._file, self._memory = file, memory
+    def __init__(self, file: RawIOBase, memory: Callable[[], dict[str, int]], stepped: Callable[[], bool]) -> None:
+        self._file, self._memory, self._stepped = file, memory, stepped
         self._recorder: object | None = None
-        self._step, self._stepped = 0, False
+        self._step = 0
         self._rate: float | None = None
         self._losses: list[float] = []
         self._batch: list[str] = []
@@ -66,8 +68,6 @@ class _Writer:
         return following
 
     def _step_begins(self, optimizer: Any, *_: Any) -> None:
-        self._stepped = True
-        self._step += 1
         self._rate = optimizer.param_groups[0]["lr"]
 
     def listening(self, add: Callable[..., None]) -> Callable[..., None]:
@@ -89,8 +89,9 @@ class _Writer:
     def _take(self, loss: float) -> None:
         self._losses.append(loss)
         self._pictures += self._batch
-        if not self._stepped:
+        if not self._stepped():
             return
+        self._step += 1
         now = time.perf_counter()
         seen = {
             "step": self._step,
@@ -100,9 +101,19 @@ class _Writer:
             "pictures": self._pictures,
             **self._memory(),
         }
-        self._last, self._stepped, self._losses, self._pictures = now, False, [], []
-        self._file.write(json.dumps(seen) + "\n")
-        self._file.flush()
+        self._last, self._losses, self._pictures = now, [], []
+        with contextlib.suppress(OSError):  # figures alone: a full disk is the engine's to meet when it saves
+            self._file.write(f"{json.dumps(seen)}\n".encode())
+
+
+def _stepped() -> bool:
+    """Tell whether the batch in hand completes a step, as the engine counts them.
+
+    In fp16 the optimizer is not called after an overflow, and the engine counts the step all the same.
+    """
+    from accelerate.state import GradientState
+
+    return bool(GradientState().sync_gradients)
 
 
 def _memory() -> dict[str, int]:
