@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from loraforge.config.job import Job
 
 Change = dict[str, object]
+_ACCUMULATED = 256  # batches at most, as the setting allows
 _RUNGS = (8, 16, 22, 28, 32, 35)
 
 
@@ -83,12 +84,15 @@ def rungs(job: Job) -> Iterator[Change]:
         yield {**fixed, "memory.cache_text_encoders": "disk"}
     if not memory.gradient_checkpointing:
         yield {"memory.gradient_checkpointing": True}
-    if not memory.fp8_base:
+    kohya = job.engine.kind == "kohya"  # the stand-in has neither 8 bits nor swapping
+    if kohya and not memory.fp8_base:
         yield {"memory.fp8_base": True}
-    if job.dataset.batch_size > 1:
-        doubled = min(256, job.training.gradient_accumulation * 2)
-        yield {"dataset.batch_size": job.dataset.batch_size // 2, "training.gradient_accumulation": doubled}
-    if job.launch.processes == 1:
+    batch, accumulation = job.dataset.batch_size, job.training.gradient_accumulation
+    # By the least divisor, so that a step sees as many pictures as before.
+    part = next((part for part in range(2, batch + 1) if batch % part == 0), 0)
+    if part and accumulation * part <= _ACCUMULATED:
+        yield {"dataset.batch_size": batch // part, "training.gradient_accumulation": accumulation * part}
+    if kohya and job.launch.processes == 1:
         for rung in _RUNGS[bisect_right(_RUNGS, memory.blocks_to_swap or 0) :]:
             yield {"memory.blocks_to_swap": rung}
     sides = job.dataset.resolution if isinstance(job.dataset.resolution, list) else [job.dataset.resolution]

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 
-_ROOM = re.compile(r"of which ([\d.]+) ([MG]iB) is free\b.*?\bthis process has ([\d.]+) ([MG]iB) memory in use")
-_OTHERS = re.compile(r"\bProcess \d+ has ([\d.]+) ([MG]iB) memory in use")
-_UNITS = {"MiB": 1024.0, "GiB": 1.0}
+_AMOUNT = r"([\d.]+) (bytes|[KMG]iB)"
+_ROOM = re.compile(rf"of which {_AMOUNT} is free\b.*?\bthis process has {_AMOUNT} memory in use")
+_OTHERS = re.compile(rf"\bProcess \d+ has {_AMOUNT} memory in use")
+_UNITS = {"bytes": 2.0**30, "KiB": 2.0**20, "MiB": 1024.0, "GiB": 1.0}
 
 
 def room_gib(evidence: Iterable[str]) -> float | None:

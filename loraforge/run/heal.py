@@ -104,8 +104,11 @@ def changes(job: Job, end: End, allowed: Collection[str]) -> Iterator[Change]:
         end: how it ended; its own settings are for the phase in which it did.
         allowed: consents given.
     """
-    # Where training itself did not fit, any rung helps; elsewhere only what the signature names does.
-    single = [{path: value} for path, value in end.settings.items()]
+    # Where training itself did not fit, any rung helps; elsewhere only what the signature names does, all of it that
+    # asks for no consent at once: half of a smaller sample is another picture.
+    named = {path: value for path, value in end.settings.items() if path in _ORDER and path not in CONSENTS}
+    single: list[Change] = [named] if named else []
+    single += [{path: value} for path, value in end.settings.items() if path in CONSENTS]
     ladder = list(rungs(job)) if end.code == "gpu-memory-training" else single
     free = [change for change in ladder if _is_free(change, allowed) and _differs(job, change)]
     yield from sorted(free, key=lambda change: _ORDER.index(next(iter(change))))

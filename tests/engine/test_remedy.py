@@ -2,7 +2,7 @@
 
 import pytest
 
-from loraforge.engine.remedy import Remedy, relieved
+from loraforge.engine.remedy import Remedy, relieved, rungs
 from loraforge.settings import load
 
 
@@ -47,6 +47,26 @@ def test_ladder(make_job):
     assert rungs[4:-2] == ["memory.blocks_to_swap"] * 6
     assert rungs[-2:] == ["dataset.resolution"] * 2
     assert "memory.blocks_to_swap=35" in taken
+
+
+@pytest.mark.parametrize(("batch", "accumulation", "smaller"), [(2, 1, (1, 2)), (3, 1, (1, 3)), (9, 2, (3, 6))])
+def test_a_smaller_batch_sees_as_many_pictures(make_job, batch, accumulation, smaller):
+    """What a batch loses, accumulation gains."""
+    sizes = (f"dataset.batch_size={batch}", f"training.gradient_accumulation={accumulation}")
+    change = next(change for change in rungs(make_job(*sizes)) if "dataset.batch_size" in change)
+    assert tuple(change.values()) == smaller
+
+
+def test_a_batch_that_accumulation_can_not_make_up_for_stays(make_job):
+    """Steps of fewer pictures would learn something else."""
+    job = make_job("dataset.batch_size=2", "training.gradient_accumulation=200")
+    assert not [change for change in rungs(job) if "dataset.batch_size" in change]
+
+
+def test_the_stand_in_has_neither_8_bits_nor_swapping(make_job):
+    """Recomputation and a smaller resolution are left."""
+    paths = {path for change in rungs(make_job('engine.kind="embedded"')) for path in change}
+    assert paths == {"memory.gradient_checkpointing", "dataset.resolution"}
 
 
 def test_ladder_frees_text_encoders(make_job):

@@ -21,6 +21,8 @@ def test_what_is_said_is_read():
     assert room_gib(["", SAID]) == pytest.approx(23.97 + 20.56 / 1024)
     assert others_gib(["", SAID]) == pytest.approx(55.17)
     assert others_gib([SAID.replace("55.17 GiB", "512.00 MiB")]) == pytest.approx(0.5)
+    assert room_gib([SAID.replace("20.56 MiB", "0 bytes")]) == pytest.approx(23.97)
+    assert room_gib([SAID.replace("20.56 MiB", "512.00 KiB")]) == pytest.approx(23.97 + 0.5 / 1024)
     assert room_gib(["CUDA out of memory"]) is None
     assert others_gib(["CUDA out of memory"]) == others_gib([]) == others_gib([ALONE]) == 0
 
