@@ -68,7 +68,7 @@ def holder(path: Path) -> dict[str, Any] | None:
     """Return what the holder of a lock wrote; None where nobody holds it."""
     try:
         with path.open("r+", encoding="utf-8") as file:
-            if _locked(file):
+            if _locked(file, looking=True):
                 return None
             file.seek(0)
             said = json.loads(file.read() or "{}")
@@ -136,7 +136,7 @@ def claim_cards(cards: Sequence[str], run: Path, places: Path) -> tuple[list[Loc
 
 if sys.platform == "win32":
 
-    def _locked(file: IO[str]) -> bool:
+    def _locked(file: IO[str], *, looking: bool = False) -> bool:  # noqa: ARG001  # no shared locks here
         import msvcrt
 
         file.seek(_BYTE)
@@ -147,11 +147,12 @@ if sys.platform == "win32":
         return True
 else:
 
-    def _locked(file: IO[str]) -> bool:
+    def _locked(file: IO[str], *, looking: bool = False) -> bool:
         import fcntl
 
+        # Those who only look must not take each other for a holder.
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if looking else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

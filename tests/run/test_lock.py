@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from loraforge.errors import MachineError
-from loraforge.run.lock import NAME, claim_cards, holder, owned, take
+from loraforge.run.lock import NAME, _locked, claim_cards, holder, owned, take
 
 
 def test_a_second_owner_is_refused(tmp_path):
@@ -24,6 +24,15 @@ def test_a_second_owner_is_refused(tmp_path):
 def test_a_folder_that_nobody_ever_held(tmp_path):
     """No lock file is no holder."""
     assert holder(tmp_path / NAME) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no shared locks")
+def test_who_looks_is_no_holder(tmp_path):
+    """Two that look at once don't take each other for one."""
+    take(tmp_path / NAME, "x").release()
+    with (tmp_path / NAME).open("r+") as looked_at:
+        assert _locked(looked_at, looking=True)
+        assert holder(tmp_path / NAME) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{" * 99999])
