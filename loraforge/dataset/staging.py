@@ -19,6 +19,7 @@ from loraforge.dataset.images import Picture, PictureError, list_pictures, load_
 from loraforge.errors import DatasetError, MachineError
 
 _PLAIN_MODES = frozenset({"RGB", "L"})
+_LATENTS = "_flux.npz"  # the engine's ending
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}
 
 
@@ -101,7 +102,8 @@ def stage(set_: Iterable[Entry], store: Path, folder: Path) -> None:
             replace_bytes(folder / f"{entry.stem}.txt", f"{entry.caption}\n".encode())
             for cache in caches(store, entry.stem):
                 if _sound(cache):
-                    _link(cache, folder / cache.name)
+                    # The engine adds another size to a file of latents in place, under the eyes of other runs.
+                    (_copy if cache.name.endswith(_LATENTS) else _link)(cache, folder / cache.name)
                 else:
                     cache.unlink(missing_ok=True)
     except OSError as fault:
@@ -121,7 +123,7 @@ def harvest(folder: Path, store: Path) -> int:
     for cache in sorted(folder.glob("*.npz")):
         if not _sound(cache):
             cache.unlink(missing_ok=True)
-        elif not (store / cache.name).exists():
+        elif _size(cache) > _size(store / cache.name):  # new, or with one size more
             _link(cache, store / cache.name)
             kept += 1
     return kept
@@ -173,7 +175,16 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)  # it may be the very same file
+    shutil.copyfile(source, target)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sound(cache: Path) -> bool:

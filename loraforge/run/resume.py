@@ -22,6 +22,11 @@ from loraforge.settings.layers import leaves
 from loraforge.settings.load import shown
 
 # What a run may change without becoming another one: where and how it is launched.
+# Options of the engine that draw random numbers where pictures are loaded.
+_DRAWN_BY_WORKERS = {
+    "caption_dropout_rate", "caption_tag_dropout_rate", "color_aug", "enable_wildcard", "face_crop_aug_range",
+    "flip_aug", "random_crop", "shuffle_caption",
+}  # fmt: skip
 _FREE = ("launch.", "engine.path", "engine.python", "output.dir", "model.")
 
 
@@ -129,6 +134,8 @@ def not_restored(plan: RunPlan) -> str:
         return "the noise of the other processes; the LoRA is as good, and not the same bit for bit"
     if "lowram" in job.engine.extra or "deepspeed" in job.engine.extra:
         return "what these engine options keep to themselves; the LoRA is not the same bit for bit"
+    if job.training.workers and (drawn := sorted(name for name in _DRAWN_BY_WORKERS if job.engine.extra.get(name))):
+        return f"what the loader's workers draw ({', '.join(drawn)}); the LoRA is as good, and not the same bit for bit"
     return ""
 
 

@@ -72,6 +72,22 @@ def test_an_unchanged_set_reuses_every_cache(tmp_path, images):
     assert len(list((tmp_path / "second").glob("*.npz"))) == 6
 
 
+def test_latents_of_another_size_change_no_other_run(tmp_path, images):
+    """The engine writes them into the same file; the store keeps both sizes, and the run before keeps its own."""
+    stems = staged(tmp_path, images)
+    for stem in stems.values():
+        cache(tmp_path / "run", stem)
+    harvest(tmp_path / "run", tmp_path / "store")
+    staged(tmp_path, images, run="second")
+    name = f"{stems['p0.png']}_0064x0048_flux.npz"
+    before = (tmp_path / "run" / name).read_bytes()
+    np.savez(tmp_path / "second" / name, x=np.zeros(4), y=np.zeros(4))
+    assert (tmp_path / "run" / name).read_bytes() == before
+    assert harvest(tmp_path / "second", tmp_path / "store") == 1
+    assert set(np.load(tmp_path / "store" / name)) == {"x", "y"}
+    assert (tmp_path / "run" / name).read_bytes() == before
+
+
 def test_a_half_written_cache_is_not_reused(tmp_path, images):
     """A killed engine leaves cut-off files, on which the next one would crash."""
     stems = staged(tmp_path, images)
