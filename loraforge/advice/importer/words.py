@@ -11,6 +11,8 @@ _PLACEHOLDER = re.compile(r"<[^<>\s|&;]{1,80}>")
 _OPERATOR = re.compile(r"&&|\|\||[;|]|&(?=\s|$)|\d?>{1,2}(?:&\d)?|<")
 _BEHIND_SIGN = re.compile(r"\s+(#|--|$)")
 _WINDOWS = re.compile(r"[A-Za-z]:\\")
+_ESCAPED = re.compile(r"""[\s"'\\$#&|;()*?<>!]""")
+_PATH_GOES_ON = re.compile(r"[\w.]")  # behind a backslash in bash: more likely a Windows path than an escape
 
 
 @dataclass(slots=True)
@@ -114,9 +116,8 @@ class _Scanner:
     def _escape(self, char: str) -> None:
         following = self.text[self.at + 1]
         word = "".join(self.word[:4]) if self.word else ""
-        if char == "\\" and (
-            _WINDOWS.match(word + char) or not (following.isspace() or following in "\"'\\$#&|;()*?<>!")
-        ):
+        escaped = not _PATH_GOES_ON.match(following) if self.dialect == "bash" else _ESCAPED.match(following)
+        if char == "\\" and (_WINDOWS.match(word + char) or not escaped):
             if (
                 self.dialect == "bash"
                 and _WINDOWS.match(word + char)

@@ -41,6 +41,8 @@ def codes(text: str) -> tuple[list[list[str]], set[str]]:
         ('launch --a "C:\\x\\" --b', ["launch", "--a", "C:\\x\\", "--b"], set()),
         ("launch --a $X", ["launch", "--a", "$X"], {"unset-variable"}),
         ("launch --a x\\ y", ["launch", "--a", "x y"], set()),
+        ("launch --a 0.0 \\--b=1 \\\n --c", ["launch", "--a", "0.0", "--b=1", "--c"], set()),
+        ("launch --a .\\x\\y", ["launch", "--a", ".\\x\\y"], set()),
         ("```bash\nlaunch --a 1\n```", ["launch", "--a", "1"], set()),
         ('["launch", "--a", "1"]', ["launch", "--a", "1"], set()),
         ("launch --a 1 > log.txt 2>&1", ["launch", "--a", "1"], set()),
