@@ -15,7 +15,7 @@ _SPACES = str.maketrans(
 _DASH = re.compile(r"(?:(?<=\s)|^)(?:[—―–−‒]{2}|-[—―–−‒]|[—―–−‒]-?)(?=[A-Za-z])", re.MULTILINE)
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,7}|#x[0-9a-fA-F]{1,6});")
 _TAG = re.compile(r"</?(?:p|pre|code|span|div|br|b|i|em|strong)(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE)
-_FENCE = re.compile(r"^\s*(?:```|~~~)[\w+-]*\s*$", re.MULTILINE)
+FENCE = re.compile(r"^\s*(?:```|~~~)[\w+-]*\s*$", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -42,7 +42,7 @@ def plain(text: str) -> str:
 def cleaned(text: str) -> tuple[str, list[Finding]]:
     """Return a command as it was before it was published, and what publishing had done to it."""
     findings = []
-    text = _FENCE.sub("", text)
+    text = FENCE.sub("", text)
     if _ENTITY.search(text) or _TAG.search(text):
         text = html.unescape(_TAG.sub(_line_end, text))
         fix = "copy from the page's source, or from its copy button"

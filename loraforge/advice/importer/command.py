@@ -40,8 +40,13 @@ def training_command(commands: Sequence[Command]) -> Command | None:
     candidates = [command for command in commands if options(command)]
     if not candidates:
         return None
-    chosen = max(candidates, key=lambda command: (trains(command) and options(command) > 1, options(command)))
-    heads = [command for command in commands if trains(command)]
+    heads = sorted((command for command in commands if trains(command)), key=_for_flux, reverse=True)
+
+    def rank(command: Command) -> tuple[bool, bool, int]:
+        whole = trains(command) and options(command) > 1
+        return whole and _for_flux(command), whole, options(command)
+
+    chosen = max(candidates, key=rank)
     if heads and not trains(chosen):  # ARGS=(--a 1 --b 2); accelerate launch train.py "${ARGS[@]}"
         chosen.words[:0] = [word for word in heads[0].words if "$" not in word]
     return chosen
@@ -109,6 +114,10 @@ def unknown(where: str, options: Mapping[str, Option]) -> Finding:
         return found("unknown-option", where, "The engine has no such option.", "leave it out")
     setting = OWNED.get(close[0], f"engine.extra.{close[0]}")
     return found("unknown-option", where, "The engine has no such option.", f"the nearest is {close[0]} ({setting})")
+
+
+def _for_flux(command: Command) -> bool:
+    return any(PurePosixPath(word.replace("\\", "/")).name.lower() == SCRIPT for word in command.words)
 
 
 def _is_option(word: str) -> bool:

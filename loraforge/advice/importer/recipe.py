@@ -129,13 +129,13 @@ def _read(text: str, name: str, base: Path | None, options: Mapping[str, Option]
         source = _tables(values, name, base, options, gui=False)
         source.findings[:0] = findings
         return source
-    command, dataset = split_dataset(text)
+    command, dataset, mended = split_dataset(text)
     source = Source("command", base)
     clean, findings = cleaned(command)
     trained = training_command(parse_shell(clean))
     if trained is None:
         raise ConfigError(f"{name}: holds no option that the engine knows", _HINT)
-    source.findings += [*findings, *trained.findings()]
+    source.findings += [*findings, *mended, *trained.findings()]
     read_command(trained.words, options, source)
     if dataset is not None:
         kohya_toml.read_dataset(dataset, source, name)

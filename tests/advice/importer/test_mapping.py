@@ -187,3 +187,10 @@ def test_another_script_is_named(script: str) -> None:
     imported = made(f"accelerate launch {script} --network_dim 8 --seed 3")
     assert imported.findings[0].code == "other-script"
     assert at(imported, "network.rank") == 8
+
+
+def test_of_two_scripts_the_one_for_flux_is_taken() -> None:
+    """A page may show SDXL's command too, with more options."""
+    imported = made("python sdxl_train_network.py --network_dim 8 --seed 3 --fp8_base\n" + _WHOLE + "--seed 4\n")
+    assert at(imported, "training.seed") == 4
+    assert "other-script" not in {finding.code for finding in imported.findings}
