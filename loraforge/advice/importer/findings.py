@@ -24,7 +24,7 @@ FAULTS: Mapping[str, tuple[Severity, str]] = {
     "unclosed-quote": ("error", "A quote is opened and never closed on its line."),
     "unset-variable": ("error", "A shell variable is used and nowhere set."),
     "windows-path-in-bash": ("warning", "bash eats the backslashes of an unquoted Windows path."),
-    "toml-mended": ("error", "The text is not TOML as it stands; backslashes or True/False were mended."),
+    "toml-mended": ("error", "The text is not TOML as meant; backslashes or True/False were mended."),
     # How options are given.
     "unknown-option": ("error", "The engine has no such option at this commit and stops, or ignores it in a file."),
     "misspelt-option": ("error", "The option is spelt with hyphens or capitals that the engine does not know."),

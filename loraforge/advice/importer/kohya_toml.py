@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from loraforge.advice.importer.command import MOST_FINDINGS, unknown
@@ -15,6 +16,7 @@ from loraforge.toml_file import parse_toml
 _LINE = re.compile(r"\s*(?:\[\[?[\w. \"'-]+\]\]?|[\w.\"'-]+\s*=.*|#.*)?\s*")
 _OPTION = re.compile(r"(?:^|\s)--[A-Za-z]\w{3}", re.MULTILINE)
 _KEY = re.compile(r"^\s*[\w\"'-]+\s*=", re.MULTILINE)
+_HALF_ESCAPED = re.compile(r"(?:[A-Za-z]:|\.{1,2})\\(?!\\)")  # a Windows path whose \t and \n TOML would take
 _BASIC = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 _BOOLEAN = re.compile(r"^(\s*[\w-]+\s*=\s*)(True|False)(?=\s*(?:#.*)?$)", re.MULTILINE)
 # A key of a dataset file -> the option of the same meaning.
@@ -30,13 +32,19 @@ def looks_like(text: str) -> bool:
 
 
 def parse(text: str, name: str) -> tuple[dict[str, Any], list[Finding]]:
-    """Parse TOML, mending what the engine's parser would stop at.
+    """Parse TOML, mending what the engine's parser would stop at or take for something else.
 
     Raises:
         ConfigError: it is not TOML after that either.
     """
+    paths = _BASIC.sub(_half_escaped, text)
     try:
-        return parse_toml(text, name), []
+        values = parse_toml(paths, name)
+        if paths == text:
+            return values, []
+        with suppress(ConfigError):
+            if parse_toml(text, name) == values:  # only a comment was touched
+                return values, []
     except ConfigError as fault:
         mended = _BOOLEAN.sub(lambda match: match[1] + match[2].lower(), _BASIC.sub(_slashes, text))
         if mended == text:
@@ -45,7 +53,7 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], list[Finding]]:
             values = parse_toml(mended, name)
         except ConfigError:
             raise fault from None
-    message = "It is not TOML as it stands: backslashes in double quotes, or True and False in capitals, were mended."
+    message = "It is not TOML as meant: backslashes in double quotes, or True and False in capitals, were mended."
     return values, [found("toml-mended", name, message, "write paths with / and booleans in lower case")]
 
 
@@ -99,6 +107,10 @@ def _size(resolution: object) -> float:
     sides = resolution if isinstance(resolution, list) else [resolution]
     numbers = [side for side in sides if isinstance(side, int | float) and side == side]  # noqa: PLR0124  # not NaN
     return float(min(max(numbers, default=0), 1e9))
+
+
+def _half_escaped(match: re.Match[str]) -> str:
+    return _slashes(match) if _HALF_ESCAPED.match(match[1]) else match[0]
 
 
 def _slashes(match: re.Match[str]) -> str:

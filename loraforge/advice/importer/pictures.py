@@ -5,6 +5,7 @@ import re
 from loraforge.advice.importer import files
 from loraforge.advice.importer.draft import Draft
 from loraforge.advice.importer.folder import numbered
+from loraforge.advice.importer.values import text
 
 _CAPTIONS = ".txt"
 _TRIGGER = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
@@ -53,7 +54,7 @@ def _repeats(draft: Draft) -> int | None:
 
 def _text(draft: Draft, name: str) -> str | None:
     given = draft.source.data.pop(name, None)
-    return str(given.value).strip()[:200] or None if given is not None and isinstance(given.value, str) else None
+    return text(given.value) or None if given is not None and isinstance(given.value, str) else None
 
 
 def _images(draft: Draft, repeats: int | None) -> tuple[str, str] | None:
@@ -114,9 +115,9 @@ def _captions(draft: Draft) -> None:
 
 def _trigger(draft: Draft, tokens: str | None) -> None:
     phrase, prefix = draft.word("metadata_trigger_phrase"), draft.word("caption_prefix")
-    for text in (phrase, prefix.strip(" ,") if prefix else None):
-        if text and _TRIGGER.fullmatch(text):
-            draft.put("dataset.trigger", text)
+    for word in (phrase, prefix.strip(" ,") if prefix else None):
+        if word and _TRIGGER.fullmatch(word):
+            draft.put("dataset.trigger", word)
             break
     else:
         if tokens and (first := tokens.split()[0].strip(",")) and _TRIGGER.fullmatch(first):

@@ -134,6 +134,30 @@ def test_a_script_and_its_dataset_may_be_pasted_together() -> None:
     assert imported.values["training"]["steps_per_picture"] == 160
 
 
+def test_a_page_may_hold_both_between_fences() -> None:
+    """A Markdown page's command and dataset.toml are told apart, whatever follows."""
+    script, dataset = _SCRIPT.rstrip("\\"), _DATASET.format(images="pics")
+    imported = made(f"Run:\n\n```bash\n{script}\n```\n\n`dataset.toml`:\n\n```toml\n{dataset}\n```\n\nDone.\n")
+    assert imported.values["dataset"]["images"] == "pics"
+    assert imported.values["dataset"]["resolution"] == 512
+
+
+@pytest.mark.parametrize("path", ["C:\\train\\new\\x", "..\\train\\new\\x"])
+def test_a_windows_path_is_no_escape(path: str) -> None:
+    r"""TOML takes \t and \n of a path in double quotes without a word; the import does not."""
+    imported = made(_DATASET.format(images=path).replace("'", '"'))
+    assert imported.values["dataset"]["images"] == path.replace("\\", "/")
+    assert "toml-mended" in codes(imported)
+
+
+@pytest.mark.parametrize("line", ["'C:\\train\\new'", '"C:\\\\train\\\\new"', "'C:\\train\\new' # \"C:\\train\""])
+def test_a_windows_path_that_toml_takes_is_kept(line: str) -> None:
+    """What is well written is not mended."""
+    imported = made(f"network_dim = 8\ntrain_data_dir = {line}\n")
+    assert imported.values["dataset"]["images"] == "C:\\train\\new"
+    assert "toml-mended" not in codes(imported)
+
+
 def test_a_dataset_file_alone_takes_the_rest_from_a_preset() -> None:
     """Of pictures alone the recipe is the preset `style`."""
     imported = made(_DATASET.format(images="pics"))
