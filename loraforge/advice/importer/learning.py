@@ -95,7 +95,9 @@ def _network_args(draft: Draft, *, only: bool) -> bool:
 
 
 def _encoders(draft: Draft, trains_t5: bool, *, given: bool, only: bool) -> None:
-    if not only and _silent_rate(draft):
+    clip_silent, t5_silent = _silent_rates(draft)
+    trains_t5 = trains_t5 and not t5_silent
+    if not only and clip_silent and not trains_t5:
         message = "Its rate is 0, so that the text encoder is not trained."
         draft.note("text-encoder-rate-zero", "network.train_clip_l", message, "--set network.train_clip_l=false")
         only = True
@@ -109,13 +111,16 @@ def _encoders(draft: Draft, trains_t5: bool, *, given: bool, only: bool) -> None
         draft.say_default("network.train_clip_l")
 
 
-def _silent_rate(draft: Draft) -> bool:
+def _silent_rates(draft: Draft) -> tuple[bool, bool]:
+    """Tell whether CLIP-L and T5 have a rate of 0; one rate is both's."""
     given = draft.source.options.get("text_encoder_lr")
     values = given.value if given and isinstance(given.value, list) else [given.value] if given else []
-    return bool(values) and all(str(value).strip() in {"0", "0.0", "0e0"} for value in values)
+    silent = [str(value).strip() in {"0", "0.0", "0e0"} for value in values[:2]] or [False]
+    return silent[0], silent[-1]
 
 
 def _optimizer(draft: Draft) -> str:
+    """Set the optimizer; return its name, or the source's where ours only comes near."""
     name = draft.word("optimizer_type")
     if draft.flag("use_8bit_adam"):
         name = "AdamW8bit"
@@ -140,7 +145,7 @@ def _optimizer(draft: Draft) -> str:
         message = f"{name[:60]} is not offered; {known} comes nearest and trains differently."
         draft.note("optimizer-unsupported", "optimizer.name", message, "--set optimizer.name=NAME")
     draft.put("optimizer.name", known)
-    return known
+    return known if "adafactor" in plain or known != "adafactor" else plain
 
 
 def _arguments(draft: Draft, name: str) -> None:
@@ -201,7 +206,8 @@ def _literal(text: str) -> Any:
 
 def _rates(draft: Draft) -> None:
     base, unet = draft.real("learning_rate"), draft.real("unet_lr")
-    text = [float(rate) for rate in draft.words("text_encoder_lr") if float(rate) > 0]
+    rates = [float(rate) for rate in draft.words("text_encoder_lr")]
+    text = [each for each in rates if each > 0]
     rate = unet or base
     if rate is None:
         draft.put_default("optimizer.learning_rate", draft.engine_default("learning_rate"))
@@ -211,14 +217,19 @@ def _rates(draft: Draft) -> None:
         return
     # The text encoders take learning_rate, not unet_lr, where they have no rate of their own.
     chosen = text[0] if text else base if unet and base and unet != base else None
+    if unet and base is None and not text:
+        chosen = draft.engine_default("learning_rate")
+        message = f"Unset, and learning_rate too: unet_lr is not the text encoder's, which is trained at {chosen:g}."
+        fix = f"--set optimizer.text_encoder_learning_rate={unet:g}"
+        draft.note("default-learning-rate", "optimizer.text_encoder_learning_rate", message, fix)
     if chosen is not None:
         draft.put("optimizer.text_encoder_learning_rate", chosen)
-    if len(set(text)) > 1:
+    if text and len(set(rates)) > 1:
         fix = f"--set optimizer.text_encoder_learning_rate={chosen}"
         draft.note(
             "split-learning-rates",
             "optimizer.text_encoder_learning_rate",
-            "CLIP-L and T5 have different rates; the first is used.",
+            "CLIP-L and T5 have different rates; the first that is not 0 is used for both.",
             fix,
         )
 
@@ -235,7 +246,7 @@ def _schedule(draft: Draft) -> None:
             f"{name[:60]} is not offered; {nearest} comes nearest.",
             "--set optimizer.schedule=NAME",
         )
-        name = nearest
+        name = "constant_with_warmup" if nearest == "constant" and warmup else nearest
     if name == "constant" and warmup:
         message = f"constant takes no warmup: the engine stops. {warmup} steps were asked for."
         draft.note("warmup-with-constant", "optimizer.schedule", message, "constant_with_warmup is used")
@@ -260,13 +271,19 @@ def _warmup(draft: Draft) -> int | None:
     if isinstance(value, int):
         return value
     if value < 1:
-        given = draft.source.options.get("max_train_steps")
-        total = 1600.0
-        with suppress(ValueError):
-            total = float(str(given.value)) if given else total
-        return max(1, int(value * total)) if math.isfinite(total) else None
+        return max(1, int(value * _total(draft)))
     message = (
         f"{value:g} was taken for a fraction by the engine: {value:g} times the run, at a rate near zero throughout."
     )
     draft.note("warmup-as-fraction", "optimizer.warmup_steps", message, f"--set optimizer.warmup_steps={int(value)}")
     return int(value)
+
+
+def _total(draft: Draft) -> int:
+    """Return the steps that the engine's scheduler counts, all processes together."""
+    steps = draft.get("training.steps")
+    if not steps:
+        steps = draft.engine_default("max_train_steps")
+        message = f"A share of the run needs the number of pictures; its share of {steps} steps is used."
+        draft.note("epochs-as-steps", "optimizer.warmup_steps", message, "--set optimizer.warmup_steps=50")
+    return int(steps * draft.get("launch.processes"))

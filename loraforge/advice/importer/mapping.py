@@ -47,8 +47,8 @@ def draft_settings(draft: Draft) -> None:
         draft.values["preset"] = "style"
     pictures(draft)
     if whole:
-        learning(draft)
         course(draft)
+        learning(draft)  # a warmup may be a share of the run's length
         hardware(draft)
         results(draft)
     _rest(draft)

@@ -111,13 +111,29 @@ def test_every_fault_of_the_guides_command_is_named() -> None:
         ("--optimizer_type adamw --optimizer_args betas=0.9,0.99", "optimizer.args.betas", [0.9, 0.99], None),
         ("--optimizer_type adamw --optimizer_args decouple=true", "optimizer.args.decouple", True, None),
         ("--optimizer_type adafactor", "optimizer.args.scale_parameter", True, "adafactor-relative-step"),
+        ("--optimizer_type CAME", "optimizer.args", "absent", "optimizer-unsupported"),
         ("--lr_scheduler cosine_with_min_lr", "optimizer.schedule", "cosine_with_restarts", "schedule-unsupported"),
         ("--lr_warmup_steps 9", "optimizer.schedule", "constant_with_warmup", "warmup-with-constant"),
         ("--lr_scheduler cosine --lr_warmup_steps 5% --max_train_steps 200", "optimizer.warmup_steps", 10, None),
         ("--lr_scheduler cosine --lr_warmup_steps 50.0", "optimizer.warmup_steps", 50, "warmup-as-fraction"),
+        (
+            "--lr_scheduler cosine --lr_warmup_steps 0.1 --max_train_epochs 2 --train_data_dir x",
+            "optimizer.warmup_steps",
+            160,
+            "epochs-as-steps",
+        ),
         ("--unet_lr 3e-4 --learning_rate 1e-4", "optimizer.text_encoder_learning_rate", 1e-4, None),
         ("--text_encoder_lr 0", "network.train_clip_l", False, "text-encoder-rate-zero"),
         ("--text_encoder_lr 1e-5 2e-5", "optimizer.text_encoder_learning_rate", 1e-5, "split-learning-rates"),
+        ("--unet_lr 1e-4", "optimizer.text_encoder_learning_rate", 2e-6, "default-learning-rate"),
+        ("--text_encoder_lr 0 1e-5", "network.train_clip_l", False, "text-encoder-rate-zero"),
+        (
+            "--text_encoder_lr 0 1e-5 --network_args train_t5xxl=True",
+            "network.train_clip_l",
+            True,
+            "split-learning-rates",
+        ),
+        ("--text_encoder_lr 1e-5 0 --network_args train_t5xxl=True", "network.train_t5xxl", "absent", None),
         ("--network_args train_blocks=single network_reg_dims=a=4", "network.targets", "single", "not-carried"),
         ("--network_args loraplus_lr_ratio=4 rank_dropout=0.1", "network.lora_plus", 4.0, None),
         ("--network_args loraplus_lr_ratio=4 rank_dropout=0.1", "network.rank_dropout", 0.1, None),
@@ -161,6 +177,36 @@ def test_an_option_becomes_its_setting(flags: str, path: str, value: object, cod
     assert at(imported, path) == value
     if code is not None:
         assert code in {finding.code for finding in imported.findings}
+
+
+@pytest.mark.parametrize(
+    ("flags", "path", "value", "code"),
+    [
+        ("--optimizer_type CAME", "optimizer.name", "adafactor", "adafactor-relative-step"),
+        (
+            "--lr_scheduler warmup_stable_decay --lr_warmup_steps 50",
+            "optimizer.schedule",
+            "constant_with_warmup",
+            "warmup-with-constant",
+        ),
+    ],
+)
+def test_what_only_comes_near_draws_no_fault_of_its_own(flags: str, path: str, value: object, code: str) -> None:
+    """The fault of what loraforge put in its place was not the source's."""
+    imported = made(_WHOLE + flags)
+    assert at(imported, path) == value
+    assert code not in {finding.code for finding in imported.findings}
+
+
+def test_a_share_of_the_run_is_one_of_its_epochs(tmp_path: Path) -> None:
+    """The length is settled before a warmup is taken of it."""
+    folder = tmp_path / "10_zxqv"
+    folder.mkdir()
+    for index in range(20):
+        (folder / f"{index}.png").touch()
+    flags = f"--train_data_dir {tmp_path} --max_train_epochs 10 --lr_scheduler cosine --lr_warmup_steps 0.1"
+    imported = made(_WHOLE + flags, tmp_path)
+    assert (at(imported, "training.steps"), at(imported, "optimizer.warmup_steps")) == (2000, 200)
 
 
 def test_the_launcher_and_the_environment_are_read() -> None:
