@@ -23,6 +23,8 @@ FAULTS: Mapping[str, tuple[Severity, str]] = {
     "shell-prompt": ("info", "A prompt was copied along with the command."),
     "unclosed-quote": ("error", "A quote is opened and never closed on its line."),
     "unset-variable": ("error", "A shell variable is used and nowhere set."),
+    "command-not-run": ("error", "A value is what another command prints, and import runs none."),
+    "condition-not-told": ("error", "Options are added on a condition that import can't tell; they are left out."),
     "windows-path-in-bash": ("warning", "bash eats the backslashes of an unquoted Windows path."),
     "toml-mended": ("error", "The text is not TOML as meant; backslashes or True/False were mended."),
     # How options are given.

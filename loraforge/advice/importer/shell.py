@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from loraforge.advice.importer.findings import found
-from loraforge.advice.importer.words import BREAK, Line, scan
+from loraforge.advice.importer.script import Script
+from loraforge.advice.importer.words import BREAK, Line, Quoted, scan
 from loraforge.findings import Finding
 
 _PROMPT = re.compile(
@@ -13,10 +14,9 @@ _PROMPT = re.compile(
     r"(?:(?:\$|PS [^>\n]{0,200}>|[A-Za-z]:\\[^>\n]{0,200}>|[\w.-]{1,60}@[\w.-]{1,60}:[^$#\n]{0,200}[$#]|>)\s+|!\s*)"
     r"(?=[\w(./])"
 )
-_ASSIGNMENT = re.compile(r"(?:\$(?:env:)?)?([A-Za-z_]\w*)\s*=(.*)", re.DOTALL)
-_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(?:env:)?([A-Za-z_]\w*)|%([A-Za-z_]\w*)%")
+_NAME = r"([A-Za-z_]\w*)"
+_SET = re.compile(rf"""\s*@?set\s+(?:"{_NAME}=([^"]*)"|{_NAME}=([^&|]*)(?<!\^))\s*""", re.IGNORECASE)
 _MARKS = {"\\": "bash", "`": "powershell", "^": "cmd"}
-_LONGEST_VALUE = 4096
 
 _FIXES = {
     "comment-after-continuation": (
@@ -52,17 +52,25 @@ class Command:
         words: what it is made of.
         faults: what a shell would have tripped on: code -> numbers of lines.
         marks: the continuation signs it is written with.
-        unset: variables in it that are nowhere set.
+        unset: variables in it that are nowhere set, and commands whose output it takes.
+        unread: options that a variable in it gets in a way that can't be followed, by its name.
     """
 
     words: list[str] = field(default_factory=list)
     faults: dict[str, list[int]] = field(default_factory=dict)
     marks: set[str] = field(default_factory=set)
     unset: set[str] = field(default_factory=set)
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
     def fault(self, code: str, number: int) -> None:
         """Note what is wrong with a line of it."""
         self.faults.setdefault(code, []).append(number)
+
+    def take_faults(self, part: "Command") -> None:
+        """Note also what is wrong with a list that it uses."""
+        for code, numbers in part.faults.items():
+            self.faults.setdefault(code, []).extend(numbers)
+        self.marks |= part.marks
 
     def findings(self) -> Iterator[Finding]:
         """Say what is wrong with it."""
@@ -71,8 +79,15 @@ class Command:
             some = ", ".join(map(str, dict.fromkeys(numbers[:8]))) + (" and more" if len(numbers) > 8 else "")
             yield found(code, f"line {some}" if len(numbers) == 1 else f"lines {some}", message, fix)
         for name in sorted(self.unset)[:20]:
+            if name[0] in "$`":
+                message = f"{name} is what a command prints; import runs none, and leaves it out."
+                yield found("command-not-run", name, message, "write the value itself")
+                continue
             message = f"${name} is nowhere set, so that a shell puts nothing in its place."
             yield found("unset-variable", f"${name}", message, "write the value itself")
+        for name, words in sorted(self.unread.items())[:20]:
+            message = f"It gets {' '.join(words)[:120]} on a condition that can't be told here: left out."
+            yield found("condition-not-told", f"${name}", message, "where it holds, add them to the command itself")
         if len(self.marks) > 1:
             message = f"Lines end in {' and '.join(sorted(self.marks))}, the signs of different shells; all were taken."
             fix = "end lines with \\ in bash, ` in PowerShell, ^ in cmd"
@@ -84,20 +99,29 @@ def parse(text: str) -> list[Command]:
     lines = text.split("\n")
     ends = [mark for line in lines if (mark := line.rstrip()[-1:]) in _MARKS]
     dialect = _MARKS[max(sorted(set(ends)), key=ends.count)] if ends else "bash"
-    gathering = _Gathering()
+    gathering = _Gathering(dialect)
     for number, line in enumerate(lines, 1):
         bare, prompts = _PROMPT.subn("", line, count=1) if _PROMPT.match(line) else (line, 0)
-        scanned = scan(bare, dialect)
+        assigned = None if gathering.open else _SET.fullmatch(bare)
+        scanned = Line([_assignment(assigned)]) if assigned else scan(bare, dialect)
         if prompts:
             scanned.faults.append("shell-prompt")
         gathering.add(number, scanned)
     return gathering.commands()
 
 
+def _assignment(match: re.Match[str]) -> str:
+    """Return what cmd's `set` does as one word: the value is all that follows, spaces too."""
+    value = (match[2] or match[4] or "").strip()
+    inner = re.fullmatch(r'"([^"]*)"', value)
+    return Quoted(f"{match[1] or match[3]}={inner[1] if inner else value}")
+
+
 class _Gathering:
     """Joins lines into commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: str) -> None:
+        self.dialect = dialect
         self.done: list[Command] = []
         self.current = Command()
         self.open = False  # the line before goes on, or was meant to
@@ -133,7 +157,7 @@ class _Gathering:
             if word is BREAK:
                 self._finish()
             else:
-                self.current.words.append(str(word))
+                self.current.words.append(word)
 
     def _finish(self) -> None:
         if self.current.words:
@@ -141,55 +165,24 @@ class _Gathering:
         self.current = Command()
 
     def commands(self) -> list[Command]:
-        """Return the commands, with the variables put in that lines of their own assign."""
+        """Return the commands, with the variables and lists put in that lines of their own set."""
         self._finish()
-        variables: dict[str, str] = {}
-        commands = []
+        script = Script(self.dialect)
+        commands: list[Command] = []
+        lists: dict[str, list[Command]] = {}
+        used: set[str] = set()
         for command in self.done:
-            # PowerShell's `$name = value` names the variable it sets.
-            named = 1 if command.words[1:2] == ["="] else 0
-            command.words[named:] = [_expanded(word, variables, command.unset) for word in command.words[named:]]
-            if assigned := _assigned(command.words):
-                variables |= assigned
-            else:
-                commands.append(command)
-        return commands
-
-
-def _assigned(words: list[str]) -> dict[str, str]:
-    """Return the variables that a whole command assigns; none where it does anything else."""
-    if words and words[0].lower() in {"export", "set", "setx", "declare", "local"}:
-        words = words[1:]
-    if len(words) == 3 and words[1] == "=":  # PowerShell: $name = "value"
-        words = ["".join(words)]
-    matches = [_ASSIGNMENT.fullmatch(word) for word in words]
-    if not words or not all(matches):
-        return {}
-    return {match[1]: match[2].strip() for match in matches if match}
-
-
-def _expanded(word: str, variables: dict[str, str], unset: set[str]) -> str:
-    def value(match: re.Match[str]) -> str:
-        name = match[1] or match[2] or match[3]
-        if name in variables:
-            return variables[name]
-        if name not in {"HOME", "USERPROFILE", "PWD", "true", "false", "null"}:
-            unset.add(name)
-        return "~" if name in {"HOME", "USERPROFILE"} else match[0]
-
-    if ("$" not in word and "%" not in word) or re.match(r"\$(?:env:)?\w+=?$", word):
-        return _alone(word, variables, unset)
-    # Variables may hold variables: without a limit a few lines could grow without end.
-    return _VARIABLE.sub(value, word[:_LONGEST_VALUE])[:_LONGEST_VALUE]
-
-
-def _alone(word: str, variables: dict[str, str], unset: set[str]) -> str:
-    match = re.fullmatch(r"\$(?:env:)?(\w+)", word)
-    if match is None:
-        return word
-    if match[1] in variables:
-        return variables[match[1]]
-    if match[1] == "HOME":
-        return "~"
-    unset.add(match[1])
-    return word
+            name = script.take(command.words)
+            if name in script.lists:
+                lists.setdefault(name, []).append(command)
+            if name is not None:
+                continue
+            names: set[str] = set()
+            command.words = script.expanded(command.words, command.unset, names)
+            command.unread = {each: script.unread[each] for each in names if each in script.unread}
+            for part in (part for each in names for part in lists.get(each, ())):
+                command.take_faults(part)
+            used |= names
+            commands.append(command)
+        # A list that was pasted without its command.
+        return [*commands, *(Command(script.lists[name]) for name in lists if name not in used)]

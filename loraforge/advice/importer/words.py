@@ -12,7 +12,14 @@ _OPERATOR = re.compile(r"&&|\|\||[;|]|&(?=\s|$)|\d?>{1,2}(?:&\d)?|<")
 _BEHIND_SIGN = re.compile(r"\s+(#|--|$)")
 _WINDOWS = re.compile(r"[A-Za-z]:\\")
 _ESCAPED = re.compile(r"""[\s"'\\$#&|;()*?<>!]""")
+_PRINTED = re.compile(r"\$\([^()]{0,300}(?:\([^()]{0,300}\)[^()]{0,300}){0,9}\)")  # what a command prints
 _PATH_GOES_ON = re.compile(r"[\w.]")  # behind a backslash in bash: more likely a Windows path than an escape
+
+
+class Quoted(str):
+    """A word of which a part was quoted."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -55,6 +62,7 @@ class _Scanner:
         self.word: list[str] | None = None
         self.skip_word = False  # the target of a redirection
         self.after_quote = False
+        self.has_quote = False
 
     def run(self) -> None:
         while self.at < len(self.text):
@@ -70,6 +78,9 @@ class _Scanner:
                 break
             elif char in "\"'":
                 self._quoted(char)
+            elif char == "$" and (printed := _PRINTED.match(self.text, self.at)):
+                self._put(printed[0])
+                self.at = printed.end()
             elif char in "()[]@," and self._bracket(char):
                 self.at += 1
             elif char in "&|;<>0123456789" and self._operator():
@@ -90,8 +101,10 @@ class _Scanner:
             if self.skip_word:
                 self.skip_word = False
             else:
-                self.line.words.append("".join(self.word))
+                word = "".join(self.word)
+                self.line.words.append(Quoted(word) if self.has_quote else word)
         self.word = None
+        self.has_quote = False
         self.after_quote = False
 
     def _sign(self, char: str) -> bool:
@@ -147,7 +160,7 @@ class _Scanner:
         if quote == '"':
             body = re.sub(r'\\(["\\$`])', r"\1", body) if self.dialect != "cmd" else body.replace('\\"', '"')
         self._put(body)
-        self.after_quote = True
+        self.after_quote = self.has_quote = True
         self.at = end + (1 if self.text[end : end + 1] == quote else 0)
 
     def _closing(self, quote: str) -> int | None:
@@ -169,7 +182,7 @@ class _Scanner:
         before = self.word[-1] if self.word else ""
         following = self.text[self.at + 1 : self.at + 2]
         if char == "(" and (self.word is None or before in {"=", "@"}):
-            self.word = None
+            self._list_begins()
             self.line.opens_list, self.line.closes_list = True, False
             return True
         if char == ")" and not (self.word and "(" in self.word):
@@ -184,6 +197,17 @@ class _Scanner:
             self._end()
             return True
         return False
+
+    def _list_begins(self) -> None:
+        """Keep the name of a list: ARGS=( in bash, $trainArgs = @( in PowerShell."""
+        words = self.line.words
+        name = "".join(self.word or ())
+        if not name and len(words) > 1 and words[-1] in {"=", "+="}:
+            name = f"{words[-2]}{words[-1]}"
+            del words[-2:]
+        self.word = None
+        if name.endswith("="):
+            words.append(f"{name}(")
 
     def _operator(self) -> bool:
         match = _OPERATOR.match(self.text, self.at)

@@ -66,6 +66,9 @@ def test_a_command_is_what_its_author_meant(text: str, words: list[str], faults:
         "export M=/models/x\nlaunch --a ${M}",
         "set M=/models/x\r\nlaunch ^\r\n--a %M%".replace("\r", ""),
         '$M = "/models/x"\nlaunch `\n--a $M',
+        "launch --a ${M:-/models/x}",
+        "@set M=/models/x\nlaunch --a %M%",
+        'set "M=/models/x"\nlaunch --a %M%',
     ],
 )
 def test_variables_of_the_text_are_put_in(text: str) -> None:
@@ -73,6 +76,57 @@ def test_variables_of_the_text_are_put_in(text: str) -> None:
     commands, faults = codes(text)
     assert commands[-1][-1] == "/models/x"
     assert not faults
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'E=(--a)\nE+=("--b" "x y")\nlaunch ${E[@]}',
+        'E="--a"\nE="$E --b \'x y\'"\nlaunch $E',
+        'E="--a"\nE+=" --b \'x y\'"\nlaunch $E',
+        (
+            '$E = [System.Collections.ArrayList]::new()\n[void]$E.Add("--a")\n$E.Add("--b \'x y\'") | Out-Null\n'
+            "launch `\n$E"
+        ),
+        '$E = @("--a")\n$E += "--b"\n$E += @("x y")\n& launch @E',
+        'set E=--a --b "x y"\nlaunch ^\n%E%',
+        'set X=x y\nlaunch ^\n--a --b "%X%"',
+        'U=1\nE=()\nif [ $U == 1 ]; then E+=(--a); else E+=(--c); fi\nE+=(--b "x y")\nlaunch "${E[@]}"',
+        (
+            "U=0\nif [[ $U == 1 ]]; then\n E+=(--c)\nelif [ -z $U ]; then\n E+=(--d)\nelse\n E+=(--a)\nfi\n"
+            "E+=(--b 'x y')\nlaunch ${E[@]}"
+        ),
+        'U=1\n[[ $U -ne 1 ]] && E+=(--c)\n[ -n "$U" ] && E+=(--a --b "x y")\nlaunch ${E[@]}',
+        (
+            '$U = 0\nif ($U) {\n $E += @("--c")\n}\nelseif ($true) {\n [void]$E.Add("--a")\n}\nelse {\n'
+            ' [void]$E.Add("--d")\n}\nforeach ($x in 1) {\n ls\n}\nif ($U -eq 0) { [void]$E.Add("--b") }\n'
+            '$null = $E.Add("x y")\nlaunch `\n$E'
+        ),
+    ],
+)
+def test_options_that_a_script_gathers_are_put_in(text: str) -> None:
+    """Lists and texts of options become the command's, conditions of known values are followed."""
+    commands, faults = codes(text)
+    assert commands[-1] == ["launch", "--a", "--b", "x y"]
+    assert not faults
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "fault"),
+    [
+        ("E=(--a)\nif [ -f x ]; then E+=(--b); fi\nlaunch ${E[@]}", ["launch", "--a"], "condition-not-told"),
+        ("if ($x -gt 3) {\n [void]$E.Add('--b')\n}\nlaunch `\n--a $E", ["launch", "--a"], "condition-not-told"),
+        ("set E=--a\nif %X%==1 set E=%E% --b\nlaunch ^\n%E%", ["launch", "--a"], "condition-not-told"),
+        ("launch --a ${E[@]}", ["launch", "--a"], "unset-variable"),
+        ("launch --a x-$(date +%Y)", ["launch", "--a", "x-"], "command-not-run"),
+        ('launch --a "$(pwd)/x"', ["launch", "--a", "./x"], None),
+    ],
+)
+def test_what_a_script_does_beyond_that_is_named(text: str, words: list[str], fault: str | None) -> None:
+    """An option that may be lost is an error."""
+    commands, faults = codes(text)
+    assert commands[-1] == words
+    assert faults == ({fault} if fault else set())
 
 
 def test_commands_are_told_apart() -> None:
@@ -89,10 +143,13 @@ def test_commands_are_told_apart() -> None:
         "'\"" * 30_000,
         "( " * 50_000,
         "A=$A$A\n" * 2000 + "x --a $A",
+        "A+=(${A[@]} --a ${A[@]})\n" * 2000 + "x ${A[@]}",
+        "if [ $A ]; then\n" * 5000,
+        "x $(" * 20_000,
         "<" * 50_000,
         "`\n^\n\\\n" * 20_000,
     ],
-    ids=["signs", "quotes", "mixed", "brackets", "bomb", "placeholders", "marks"],
+    ids=["signs", "quotes", "mixed", "brackets", "bomb", "lists", "conditions", "printed", "placeholders", "marks"],
 )
 def test_odd_text_takes_no_time(text: str) -> None:
     """Nothing pasted makes the reader hang."""
