@@ -7,9 +7,8 @@ from typing import Any
 from loraforge.advice.cards import Card
 from loraforge.advice.duration import predict_duration
 from loraforge.advice.memory import CONTEXT_GIB, MemoryEstimate, Phase, predict_memory
-from loraforge.config.definite import definite, opened
+from loraforge.config.definite import definite, opened, swaps, takes_8_bits
 from loraforge.config.job import Job
-from loraforge.config.memory import Memory
 from loraforge.config.profiles import profile_for
 from loraforge.dataset.buckets import Size
 
@@ -44,7 +43,7 @@ def decided(job: Job, pictures: int, vram_gib: float | None) -> Job:
     settled = definite(job, pictures, vram_gib)
     if job.memory.profile != "auto" or vram_gib is None:
         return _samples_fitted(settled, profile_for(settled.memory.profile, None).vram_gib)
-    rungs = [_with_memory(settled, rung) for rung in _rungs(opened(job), swaps=job.engine.kind == "kohya")]
+    rungs = [_with_memory(settled, rung) for rung in _rungs(job)]
     size = training_size(job)
     chosen = rungs[-1]
     # Slower training would not help captions to fit, nor, on the smallest cards, samples: those need other changes.
@@ -94,7 +93,7 @@ def cheapest_change(
     """
     for wider in _wider_changes(job):
         candidates = []
-        for narrow in _memory_changes(job.memory, swaps=job.engine.kind == "kohya"):
+        for narrow in _memory_changes(with_change(job, wider)):
             change = {**wider, **narrow}
             other = with_change(job, change)
             at = _resized(size, job, other)
@@ -122,13 +121,14 @@ def as_set(change: Mapping[str, Any]) -> str:
     return " ".join(f"--set {path}={str(value).lower()}" for path, value in change.items())
 
 
-def _rungs(memory: Memory, *, swaps: bool) -> Iterator[Change]:
+def _rungs(job: Job) -> Iterator[Change]:
     """Yield the rungs of the ladder that contradict nothing the user set."""
     # An explicit choice to hold the base in bf16, or to keep activations, asks for speed: swapping would undo it.
-    swaps = swaps and memory.fp8_base is not False and memory.gradient_checkpointing is not False
+    fast = job.memory.fp8_base is False or job.memory.gradient_checkpointing is False
+    memory = opened(job)
     asked = {name: getattr(memory, name) for name in _LADDER[0] if getattr(memory, name) is not None}
     for rung in _LADDER:
-        if rung["blocks_to_swap"] is None or swaps:
+        if rung["blocks_to_swap"] is None or (swaps(job) and not fast):
             yield {**rung, **asked}
 
 
@@ -141,12 +141,13 @@ def _holds(estimate: MemoryEstimate, vram_gib: float, phases: frozenset[Phase]) 
     return needed * _MARGIN + CONTEXT_GIB <= vram_gib
 
 
-def _memory_changes(memory: Memory, *, swaps: bool) -> Iterator[Change]:
+def _memory_changes(job: Job) -> Iterator[Change]:
     """Yield changes of the memory section that ask for less, the empty one among them."""
+    memory = job.memory
     blocks_now = memory.blocks_to_swap or 0
-    levels = [blocks_now, *range(blocks_now + 1, 36)] if swaps else [blocks_now]
+    levels = [blocks_now, *range(blocks_now + 1, 36)] if swaps(job) else [blocks_now]
     checkpointing = {bool(memory.gradient_checkpointing), True}
-    eight_bit = {bool(memory.fp8_base), True} if swaps else {bool(memory.fp8_base)}
+    eight_bit = {bool(memory.fp8_base), True} if takes_8_bits(job) else {bool(memory.fp8_base)}
     for checkpoint, fp8, blocks in product(checkpointing, eight_bit, levels):
         if fp8 and not checkpoint:
             continue
@@ -180,6 +181,11 @@ def _worth_less(job: Job) -> Iterator[Change]:
     cached: Change = {"memory.cache_text_encoders": "disk"} if job.memory.cache_text_encoders == "off" else {}
     if cached and not trained:
         yield cached
+    if job.launch.processes > 1 and job.engine.kind == "kohya":  # one alone can swap; as many pictures make a step
+        doubled = job.training.gradient_accumulation * job.launch.processes
+        yield {"launch.processes": 1, "training.gradient_accumulation": min(256, doubled)}
+    if job.training.precision == "no":
+        yield {"training.precision": "bf16"}
     if job.sampling.prompts:
         for side in _SAMPLE_SIDES:
             if job.sampling.width * job.sampling.height > side * side:

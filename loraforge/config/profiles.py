@@ -56,13 +56,19 @@ def profile_for(name: ProfileName, vram_gib: float | None) -> Profile:
     return fitting[-1] if fitting else PROFILES[0]
 
 
-def settled(memory: Memory, profile: Profile) -> Memory:
-    """Fill what the user left open from the profile; what the user set stays."""
+def settled(memory: Memory, profile: Profile, *, swaps: bool = True) -> Memory:
+    """Fill what the user left open from the profile; what the user set stays.
+
+    Args:
+        memory: the settings.
+        profile: what decides the rest.
+        swaps: whether the run can swap blocks.
+    """
     update: dict[str, bool | int | None] = {}
     for field in ("gradient_checkpointing", "fp8_base", "blocks_to_swap"):
         if getattr(memory, field) is None:
             update[field] = getattr(profile, field)
     # An explicit choice to hold the base in bf16, or to keep activations, asks for speed: swapping would undo it.
-    if memory.fp8_base is False or memory.gradient_checkpointing is False:
+    if not swaps or memory.fp8_base is False or memory.gradient_checkpointing is False:
         update["blocks_to_swap"] = memory.blocks_to_swap
     return memory.model_copy(update={**update, "profile": profile.name})

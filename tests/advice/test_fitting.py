@@ -5,7 +5,7 @@ import pytest
 from loraforge.advice.cards import typical_card
 from loraforge.advice.fitting import as_set, cheapest_change, decided, fits, training_size, with_change
 from loraforge.advice.memory import predict_memory
-from loraforge.config.job import Job
+from loraforge.config.job import Job, contradictions
 
 PROMPTS = {"sampling": {"prompts": ["a cat"]}}
 
@@ -81,6 +81,38 @@ def test_samples_shrink_to_the_card_unless_their_size_is_set():
 def test_the_embedded_engine_never_swaps():
     """It holds the model in bf16, whole."""
     assert settings(12, engine={"kind": "embedded"}) == (True, False, None)
+
+
+FULL = {"training": {"precision": "no"}}
+TWO = {"launch": {"processes": 2}}
+
+
+@pytest.mark.parametrize("vram", [None, 12, 24, 80])
+@pytest.mark.parametrize("profile", ["auto", "12gb"])
+def test_full_precision_takes_no_8_bits(vram, profile):
+    """The engine refuses fp8_base without mixed precision; blocks of fp32 can be swapped."""
+    assert settings(vram, **FULL, memory={"profile": profile})[1] is False
+    assert settings(24, **FULL)[2] > 20
+
+
+@pytest.mark.parametrize("vram", [None, 12, 24])
+@pytest.mark.parametrize("profile", ["auto", "12gb"])
+def test_several_processes_swap_nothing(vram, profile):
+    """Their blocks would end up on the wrong card."""
+    assert settings(vram, **TWO, memory={"profile": profile}) == (True, True, None)
+
+
+@pytest.mark.parametrize("sections", [FULL, TWO, {**FULL, **TWO}], ids=["full", "two", "both"])
+@pytest.mark.parametrize("vram", [12, 24])
+def test_the_cheapest_change_is_one_that_the_engine_takes(sections, vram):
+    """No 8 bits without mixed precision, no swapping by several processes."""
+    job = decided(Job.model_validate({**PROMPTS, **sections, "memory": {"gradient_checkpointing": True}}), 20, None)
+    job = with_change(job, {"memory.blocks_to_swap": None})
+    change = cheapest_change(job, (1024, 1024), typical_card(vram), vram)
+    other = with_change(job, change)
+    assert "dataset.resolution" not in change
+    assert not list(contradictions(other))
+    assert other.launch.processes == 1 or not other.memory.blocks_to_swap
 
 
 @pytest.mark.parametrize(
