@@ -45,6 +45,7 @@ BESIDE_RULES: Mapping[str, tuple[str, str, str]] = {
         "with `--measure`: three steps fitted with other settings only",
         "the `--set` it names",
     ),
+    "contradiction": ("error", "in `diagnose`: two settings of the run can't go together", "changing one of them"),
 }
 
 

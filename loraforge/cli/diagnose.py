@@ -1,6 +1,7 @@
 """`loraforge diagnose`: what went wrong, and what to change."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ from rich.text import Text
 from loraforge.advice.diagnose import Advice, of_run, of_symptom
 from loraforge.advice.rules import check_job
 from loraforge.cli.common import human, load_settings, printable, result, say_findings
-from loraforge.config.job import Job
+from loraforge.config.job import Job, contradictions
+from loraforge.engine.remedy import setting_of
 from loraforge.errors import EXIT_DONE, ConfigError
 from loraforge.findings import Finding
 from loraforge.run.folder import RunFolder, latest
@@ -54,7 +56,7 @@ def diagnose(
     advice = of_run(traces.log, traces.returncode, job) if traces else []
     if symptom is not None:
         advice += of_symptom(symptom, job)
-    findings = [finding for finding in check_job(job) if finding.severity != "info"] if traces else []
+    findings = list(_judged(job)) if traces else []
     if as_json:
         document = {
             "run": str(traces.path) if traces else None,
@@ -66,6 +68,14 @@ def diagnose(
     else:
         _show(traces, advice, findings)
     return EXIT_DONE
+
+
+def _judged(job: Job) -> Iterator[Finding]:
+    """Yield what is wrong with a run's settings, those that can't go together first."""
+    for path, why in contradictions(job):
+        message = f"{path} = {shown(setting_of(job, path))} {why}."
+        yield Finding("contradiction", "error", path, message, "change one of the two for the next run")
+    yield from (finding for finding in check_job(job) if finding.severity != "info")
 
 
 def _newest() -> Path:
@@ -87,7 +97,7 @@ def _traces(path: Path) -> _Traces:
         raise ConfigError(f"{log_path}: can't be read: {fault.strerror}", hint) from None
     if path.is_file():
         return _Traces(path, log, Job())
-    job = load(folder.job, cwd=Path.cwd()).job if folder.job.exists() else Job()
+    job = load(folder.job, cwd=Path.cwd(), contradictory=True).job if folder.job.exists() else Job()
     record = standing(folder)
     if record is None:  # a run that was cut off may have left none
         return _Traces(path, log, job)

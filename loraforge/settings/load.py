@@ -45,6 +45,7 @@ def load(
     flags: Mapping[str, tuple[str, object]] | None = None,
     assignments: Sequence[str] = (),
     cwd: Path,
+    contradictory: bool = False,
 ) -> Settings:
     """Load default < preset < file < flags < `--set`.
 
@@ -54,6 +55,7 @@ def load(
         flags: dotted path -> (flag, value) for options with a name of their own, such as `--images`.
         assignments: `--set` arguments.
         cwd: folder that command-line paths start from.
+        contradictory: take settings that can't go together too, to judge a run that has had them.
 
     Raises:
         ConfigError: all faults of all layers in one report.
@@ -76,7 +78,7 @@ def load(
         job = Job.model_validate(merged.values)
     except ValidationError as fault:
         raise ConfigError(_report(_faults(fault, merged.values, origins))) from None
-    if clashes := list(contradictions(job)):
+    if not contradictory and (clashes := list(contradictions(job))):
         raise ConfigError(_report(_clash(job, path, why, origins) for path, why in clashes))
     return Settings(job, origins, base)
 

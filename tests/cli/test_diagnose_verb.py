@@ -66,6 +66,18 @@ def test_settings_are_judged(folder, capsys):
     assert "precision-fp16" in codes
 
 
+def test_settings_that_contradict_each_other_are_judged_too(folder, capsys):
+    """Whatever run wrote them, its log is read and the clash named."""
+    (folder / "job.toml").write_text("[memory]\nfp8_base = true\n[training]\nprecision = 'no'\n")
+    (folder / "engine.log").write_text("AssertionError: fp8_base requires mixed precision='fp16' or 'bf16'\n")
+    assert run(["diagnose", str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["advice"][0]["code"] == "precision-clash"
+    (clash,) = [finding for finding in document["findings"] if finding["code"] == "contradiction"]
+    assert (clash["where"], clash["severity"]) == ("memory.fp8_base", "error")
+    assert 'needs training.precision = "bf16"' in clash["message"]
+
+
 def test_symptom(tmp_path, monkeypatch, capsys):
     """A symptom needs no run; its settings start from forge.toml or the style preset."""
     monkeypatch.chdir(tmp_path)
