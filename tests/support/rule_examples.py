@@ -169,6 +169,10 @@ EXAMPLES: dict[str, Example] = {
     "buckets-off": _e(
         "dataset.buckets.enabled=false; dataset.buckets.max=512; dataset.buckets.min=100", sizes=((1600, 900),) * 20
     ),
+    "buckets-off-uncached": _e(
+        "dataset.buckets.enabled=false; memory.cache_latents=off",
+        "dataset.buckets.enabled=false; memory.cache_latents=off; engine.extra.random_crop=true",
+    ),
     "bucket-max-tight": _e("dataset.buckets.upscale=true; dataset.buckets.max=1024", "dataset.buckets.upscale=true"),
     "bucket-step-coarse": _e("dataset.buckets.step=128"),
     "pictures-enlarged": _e("dataset.buckets.upscale=true", sizes=((700, 700),) * 20),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from loraforge.advice.rules.case import Case
+from loraforge.advice.rules.case import Case, Fix
 from loraforge.advice.rules.registry import Hit, rule
 from loraforge.dataset.buckets import bucket_for
 from loraforge.errors import DatasetError
@@ -38,7 +38,7 @@ def batch_exceeds_bucket(case: Case) -> Iterator[Hit]:
 def buckets_off(case: Case) -> Iterator[Hit]:
     """Without buckets every picture is cropped to the training shape."""
     dataset = case.job.dataset
-    if dataset.buckets.enabled or not case.dataset:
+    if dataset.buckets.enabled or not case.dataset or _refused(case):
         return
     cropped = []
     for size in case.dataset.sizes:
@@ -48,8 +48,32 @@ def buckets_off(case: Case) -> Iterator[Hit]:
             continue
     if cropped and max(cropped) > 10:
         said = f"buckets are off, and up to {max(cropped):.0f} % of a picture is cut away"
-        sides = dataset.resolution if isinstance(dataset.resolution, list) else [dataset.resolution]
-        yield Hit("dataset.buckets.enabled", said, {"dataset.buckets.enabled": True, **case.limits_for(sides)})
+        yield Hit("dataset.buckets.enabled", said, _buckets_on(case))
+
+
+@rule("error", "sd-scripts train_util.py:1634-1647: assertions at the first step")
+def buckets_off_uncached(case: Case) -> Iterator[Hit]:
+    """With neither buckets nor cached latents pictures are not resized; the engine stops at one of another size."""
+    if refused := _refused(case):
+        said = f"{refused} of {case.pictures} pictures are not of {_resolution(case)}, and buckets are off"
+        yield Hit("dataset.buckets.enabled", said, _buckets_on(case))
+
+
+def _refused(case: Case) -> int:
+    """Count the pictures that the engine stops at: read from their files they are cropped at most, never resized."""
+    job = case.job
+    if job.dataset.buckets.enabled or job.memory.cache_latents != "off" or job.engine.kind != "kohya":
+        return 0
+    side = job.dataset.resolution
+    width, height = side if isinstance(side, list) else (side, side)
+    crops = bool(case.extra.get("random_crop"))
+    sizes = case.dataset.sizes if case.dataset else ()
+    return sum(w < width or h < height or (not crops and (w, h) != (width, height)) for w, h in sizes)
+
+
+def _buckets_on(case: Case) -> Fix:
+    side = case.job.dataset.resolution
+    return {"dataset.buckets.enabled": True, **case.limits_for(side if isinstance(side, list) else [side])}
 
 
 @rule("warning", "computed: at 1024 with max 1024 a 3:2 picture trains at 1024x704 instead of 1216x832")
