@@ -36,7 +36,8 @@ VERBS: dict[str, tuple[str, str]] = {
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; never raises."""
     try:
-        return _dispatch(argv)
+        code = _dispatch(argv)
+        sys.stdout.flush()
     except LoraforgeError as fault:
         from loraforge.cli.common import say_fault
 
@@ -44,10 +45,13 @@ def run(argv: Sequence[str]) -> int:
             say_fault(fault)
         return fault.exit_code
     except BrokenPipeError:  # `loraforge presets | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     except Exception as bug:  # noqa: BLE001  # the last catch: a traceback goes into a file, not at the user
         return _bug(bug)
+    else:
+        return code
+    finally:
+        _let_go()
 
 
 def built() -> dict[str, str]:
@@ -88,14 +92,28 @@ def _call(verb: str, rest: Sequence[str]) -> int:
             code = function(*args, **kwargs)
         except KeyboardInterrupt:  # Typer would make it a failure
             raise Interrupted("interrupted") from None
+        except BrokenPipeError:  # likewise
+            code = EXIT_DONE
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(verb, help=function.__doc__ or summary)(remembered)
     try:
         typer.main.get_command(app).main(args=list(rest), prog_name=f"loraforge {verb}")
     except SystemExit as end:
+        if end.code == 1:  # Typer's own failure is 2: this is its help, and nobody reads it to the end
+            return EXIT_DONE
         return end.code if isinstance(end.code, int) and end.code else code
     return code
+
+
+def _let_go() -> None:
+    """Drop what nobody reads any more: Python would try to write it once more at its end, and make it a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _help() -> str:

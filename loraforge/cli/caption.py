@@ -206,7 +206,7 @@ def _caption(
                 style = "red" if outcome.fault else ""
                 told = _shown(outcome.fault or outcome.caption)
                 progress.console.print(Text.assemble((f"{_shown(outcome.picture.name)}: ", "bold"), (told, style)))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # the latter: who read the JSON has ended
         raise Interrupted(
             f"interrupted; {_counted(written, 'caption')} written",
             "run the same command again: it goes on where it stopped",

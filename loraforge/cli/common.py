@@ -17,11 +17,18 @@ JOB_FILE = "job.toml"
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
-def human() -> "Console":
-    """Return the console for people: stderr, so that results on stdout can be piped."""
+def human(*, soft_wrap: bool = True) -> "Console":
+    """Return the console for people: stderr, so that results on stdout can be piped.
+
+    What is done stays done where nobody listens any more: it is silent then.
+    """
     from rich.console import Console  # a program that asks for JSON need not wait for it
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    class Human(Console):
+        def on_broken_pipe(self) -> None:  # Rich would end the program, as a failure
+            self.quiet = True
+
+    return Human(stderr=True, highlight=False, soft_wrap=soft_wrap)
 
 
 def result(text: str) -> None:

@@ -26,7 +26,6 @@ def lint(
     fresh: bool = typer.Option(False, "--fresh", help="Measure again instead of remembering."),
 ) -> int:
     """Look through the pictures and captions of a folder; nothing in it is changed."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from loraforge.config.dataset import Buckets
@@ -61,7 +60,7 @@ def lint(
     if as_json:
         result(json.dumps(report.as_dict(), indent=2))
     else:
-        lint_console.show(report, Console(stderr=True, highlight=False))
+        lint_console.show(report, human(soft_wrap=False))
     if html is not None:
         lint_html.write(report, html)
         console.print(f"page written to {printable(str(html))}", markup=False)

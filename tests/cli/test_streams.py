@@ -1,0 +1,64 @@
+"""Whoever reads may go, or may never have been there: what is done is done, and the exit code says so."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from sets import small_set
+
+pytestmark = [
+    pytest.mark.spawns,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows closes pipes in its own way"),
+]
+
+
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """Return a pipe whose reader is gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Return a folder with a set, away from the caches of whoever runs the tests."""
+    small_set(tmp_path / "pics")
+    monkeypatch.chdir(tmp_path)
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "LORAFORGE_MODELS"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    monkeypatch.delenv("LORAFORGE_ENGINE", raising=False)
+    return tmp_path
+
+
+def call(*argv: str, **streams: object) -> subprocess.CompletedProcess[bytes]:
+    """Run loraforge in a process of its own."""
+    kept = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    return subprocess.run([sys.executable, "-m", "loraforge", *argv], check=False, **kept)
+
+
+LIGHT = ("--images", "pics", "--trigger", "zx_q", "--set", "engine.kind=embedded", "--set", "launch.device=cpu")
+
+
+@pytest.mark.parametrize("argv", [("--help",), ("presets", "style"), ("train", "--help"), ("check", *LIGHT, "--json")])
+def test_results_that_nobody_reads_to_the_end(place, closed, argv):
+    """`loraforge presets | head` is done, not failed, and says nothing of a pipe."""
+    done = call(*argv, stdout=closed)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_words_that_nobody_reads(place, closed):
+    """Without a reader on stderr, the result and the exit code are as with one."""
+    argv = ("caption", "pics", "--prepend", "in fog", "--dry-run", "--json")
+    heard, unheard = call(*argv), call(*argv, stderr=closed)
+    assert b"captions would change" in heard.stderr
+    assert (unheard.returncode, unheard.stdout) == (0, heard.stdout)
+
+
+def test_a_fault_that_nobody_reads(place, closed):
+    """A fault keeps its exit code."""
+    assert call("train", "nowhere.toml", stderr=closed).returncode == 2
