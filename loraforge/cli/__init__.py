@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loraforge import __version__
-from loraforge.errors import EXIT_BUG, EXIT_DONE, ConfigError, Interrupted, LoraforgeError
+from loraforge.errors import EXIT_BUG, EXIT_DONE, ConfigError, Interrupted, LoraforgeError, MachineError
 
 # verb -> (module, what it does). Listed here so that --help need not import the verbs.
 VERBS: dict[str, tuple[str, str]] = {
@@ -46,6 +46,8 @@ def run(argv: Sequence[str]) -> int:
         return fault.exit_code
     except BrokenPipeError:  # `loraforge presets | head`
         return EXIT_DONE
+    except OSError as fault:
+        return _unready(fault)
     except Exception as bug:  # noqa: BLE001  # the last catch: a traceback goes into a file, not at the user
         return _bug(bug)
     else:
@@ -104,6 +106,32 @@ def _call(verb: str, rest: Sequence[str]) -> int:
             return EXIT_DONE
         return end.code if isinstance(end.code, int) and end.code else code
     return code
+
+
+def _unready(fault: OSError) -> int:
+    """Tell of a file, a folder or a stream that the system refused; where it was foreseen, a verb tells more."""
+    import errno
+
+    from loraforge.cli.common import say_fault
+
+    if fault.errno is None:  # not the system's: a library's
+        return _bug(fault)
+    where = os.fsdecode(fault.filename) if isinstance(fault.filename, (str, bytes, os.PathLike)) else ""
+    if not where and isinstance(fault, FileNotFoundError):  # as the system says it of a working folder that is gone
+        where = "the folder you are in"
+    hints = {
+        errno.EACCES: "give yourself permission, or name another place",
+        errno.EPERM: "give yourself permission, or name another place",
+        errno.ENAMETOOLONG: "name a shorter path",
+        errno.ENOSPC: "free space, or name another place",
+    }
+    told = MachineError(
+        f"{where or 'the system refused'}: {fault.strerror}",
+        hints.get(fault.errno, "name another place"),
+    )
+    with contextlib.suppress(OSError):
+        say_fault(told)
+    return told.exit_code
 
 
 def _let_go() -> None:

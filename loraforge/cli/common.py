@@ -32,9 +32,17 @@ def human(*, soft_wrap: bool = True) -> "Console":
 
 
 def result(text: str) -> None:
-    """Print a result on stdout, ending in one newline."""
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-    sys.stdout.flush()
+    """Print a result on stdout, ending in one newline.
+
+    Raises:
+        OSError: it can't be written; it names stdout.
+    """
+    try:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+    except OSError as fault:
+        fault.filename = "stdout"
+        raise
 
 
 def say_fault(fault: LoraforgeError) -> None:

@@ -10,6 +10,7 @@ from sets import picture, small_set, tree
 from loraforge.cli import run
 
 WINDOWS_PATH = r"C:\Users\me\pictures"
+LONG = "x" * 300
 NAMES = ("transformer", "clip_l", "t5xxl", "autoencoder")
 
 
@@ -164,6 +165,12 @@ ROWS = [
     (nothing, setting("model.transformer=pics"), 3, ["folder"]),
     (nothing, setting(f"model.clip_l={WINDOWS_PATH}"), 3, [WINDOWS_PATH]),
     (nothing, ("train", "--dry-run", "--images", "pics", "--trigger", "zx", "--engine", "pics"), 3, ["pics", "holds no flux_train_network.py"]),
+    # what the system refuses to look at
+    *((nothing, argv, 3, [LONG, "File name too long", "shorter path"]) for argv in (
+        ("train", LONG), ("check", LONG), ("diagnose", LONG), ("compare", LONG), ("ship", LONG), ("import", LONG), ("models", "--dir", LONG),
+        ("init", LONG, "--images", "pics", "--trigger", "zx"), ("train", "--from-weights", LONG), ("demo", "--out", LONG),
+    )),
+    (nothing, ("demo", "--out", "pics/p0.txt"), 3, ["p0.txt", "Not a directory"]),
     # faults of several kinds at once
     (empty_set, setting("model.clip_l=nowhere.safetensors"), 3, ["nowhere.safetensors", "holds no pictures"]),
 ]  # fmt: skip
@@ -220,6 +227,23 @@ def test_a_picture_that_can_not_be_decoded_stops_before_the_start(place, capsys)
     (place / "pics/p1.png").write_bytes(data[: len(data) // 2])
     assert run(("train", *BASE)) == 4
     assert "p1.png" in capsys.readouterr().err
+
+
+def test_a_folder_one_may_not_enter(place, capsys, monkeypatch):
+    """Whatever the system does not let us look at is a machine that is not ready."""
+    look = os.stat
+
+    def denied(path, *rest: object, **more: object):
+        if "locked" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return look(path, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", denied)
+    for argv in (("train", "locked/forge.toml"), ("init", "new", "--images", "locked", "--trigger", "zx")):
+        assert run(argv) == 3
+        said = capsys.readouterr().err
+        assert "locked" in said
+        assert "give yourself permission" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")

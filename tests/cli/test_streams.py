@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sets import small_set
@@ -62,3 +63,23 @@ def test_words_that_nobody_reads(place, closed):
 def test_a_fault_that_nobody_reads(place, closed):
     """A fault keeps its exit code."""
     assert call("train", "nowhere.toml", stderr=closed).returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("argv", [("--help",), ("presets", "style"), ("plan", "--help")])
+def test_results_that_find_no_room(place, argv):
+    """`loraforge import train.sh > forge.toml` on a full disk is no success and no bug."""
+    with Path("/dev/full").open("wb") as full:
+        done = call(*argv, stdout=full)
+    assert done.returncode == 3
+    assert b"No space left" in done.stderr
+
+
+def test_a_working_folder_that_is_gone(place, tmp_path):
+    """Verbs that need the folder they are in say that it is gone."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os, sys; os.rmdir({str(gone)!r}); from loraforge.cli import run; sys.exit(run(['train']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=gone, capture_output=True, check=False)
+    assert done.returncode == 3
+    assert b"the folder you are in: No such file" in done.stderr
