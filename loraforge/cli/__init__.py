@@ -44,6 +44,9 @@ def run(argv: Sequence[str]) -> int:
         with contextlib.suppress(OSError):  # a terminal that was closed
             say_fault(fault)
         return fault.exit_code
+    except KeyboardInterrupt:  # while the verb was still being imported
+        print("loraforge: interrupted", file=sys.stderr)  # noqa: T201
+        return Interrupted.exit_code
     except BrokenPipeError:  # `loraforge presets | head`
         return EXIT_DONE
     except OSError as fault:

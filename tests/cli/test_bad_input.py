@@ -229,6 +229,17 @@ def test_a_picture_that_can_not_be_decoded_stops_before_the_start(place, capsys)
     assert "p1.png" in capsys.readouterr().err
 
 
+def test_an_interruption_while_the_verb_is_imported(capsys, monkeypatch):
+    """Ctrl-C in the first second is an interruption like any other."""
+
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert run(("train",)) == 130
+    assert capsys.readouterr().err == "loraforge: interrupted\n"
+
+
 def test_a_folder_one_may_not_enter(place, capsys, monkeypatch):
     """Whatever the system does not let us look at is a machine that is not ready."""
     look = os.stat
