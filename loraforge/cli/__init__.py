@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; never raises."""
+    _speak_any_letter()
     try:
         code = _dispatch(argv)
         sys.stdout.flush()
@@ -109,6 +111,15 @@ def _call(verb: str, rest: Sequence[str]) -> int:
             return EXIT_DONE
         return end.code if isinstance(end.code, int) and end.code else code
     return code
+
+
+def _speak_any_letter() -> None:
+    """Make stdout take every path and caption; files and pipes get UTF-8, as loraforge itself reads it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="replace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def _unready(fault: OSError) -> int:

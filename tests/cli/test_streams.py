@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_runs import make_run
 from sets import small_set
 
 pytestmark = [
@@ -83,3 +84,13 @@ def test_a_working_folder_that_is_gone(place, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=gone, capture_output=True, check=False)
     assert done.returncode == 3
     assert b"the folder you are in: No such file" in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("name", ["é", "画", os.fsdecode(b"stray \xff")])
+def test_results_are_utf8_whatever_the_locale(place, monkeypatch, encoding, name):
+    """A path that is printed into a file or pipe is the path of the disk."""
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    run = make_run(place / "run").path
+    done = call("report", os.fspath(run), "--out", name)
+    assert (done.returncode, done.stdout) == (0, os.fsencode(name) + b"\n"), done.stderr
