@@ -141,7 +141,22 @@ def _undo(history: CaptionHistory) -> None:
 
 def _edit(folder: Path, wanted: list[edits.Edit], history: CaptionHistory, *, dry_run: bool, json: bool) -> None:
     found = list(edits.changes(folder, wanted))
-    for change in found:
+    made: list[edits.Change] = []
+    try:
+        for change in found:
+            if not dry_run:
+                edits.apply(change, history)
+            made.append(change)
+    finally:  # all is done before anything is said: `| head` must not stop it halfway
+        _say_changes(made, json=json)
+    done = "would change" if dry_run else "changed"
+    human().print(
+        f"{_counted(len(found), 'caption')} {done}." + ("" if dry_run or not found else " --undo takes it back.")
+    )
+
+
+def _say_changes(made: list[edits.Change], *, json: bool) -> None:
+    for change in made:
         if json:
             result(jsonlib.dumps({"file": change.path.name, "before": change.before, "after": change.after}))
         else:
@@ -152,12 +167,6 @@ def _edit(folder: Path, wanted: list[edits.Edit], history: CaptionHistory, *, dr
                     (f"  + {_shown(change.after)}", "green"),
                 )
             )
-        if not dry_run:
-            edits.apply(change, history)
-    done = "would change" if dry_run else "changed"
-    human().print(
-        f"{_counted(len(found), 'caption')} {done}." + ("" if dry_run or not found else " --undo takes it back.")
-    )
 
 
 def _say_plan(plan: Plan, *, dry_run: bool) -> None:

@@ -94,3 +94,10 @@ def test_results_are_utf8_whatever_the_locale(place, monkeypatch, encoding, name
     run = make_run(place / "run").path
     done = call("report", os.fspath(run), "--out", name)
     assert (done.returncode, done.stdout) == (0, os.fsencode(name) + b"\n"), done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_edit_is_whole_though_nobody_reads(place, closed, options):
+    """`loraforge caption --prepend ... | head` changes every caption."""
+    assert call("caption", "pics", "--prepend", "in fog", *options, stdout=closed, stderr=closed).returncode == 0
+    assert all(path.read_text("utf-8").startswith("in fog, ") for path in (place / "pics").glob("*.txt"))
