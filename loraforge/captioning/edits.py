@@ -12,6 +12,13 @@ from loraforge.dataset.images import list_pictures
 
 Edit = Callable[[str], str]
 
+_LINE_END = re.compile(rb"\r\n|\r|\n")  # as `parse_caption` has it
+_NOT_EDITED = {
+    "too-large": "is too large for a caption",
+    "not-utf8": "is not UTF-8 text: save it as UTF-8 first",
+    "first-line-blank": "begins with an empty line: its text is never trained",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -28,6 +35,10 @@ class Change:
     before: str
     after: str
     data: bytes
+
+
+def _ignored(_path: Path, _why: str) -> None:
+    pass
 
 
 def replacing(find: str, replace: str) -> Edit:
@@ -71,10 +82,13 @@ def trimming(trigger: str | None = None) -> Edit:
     return edit
 
 
-def changes(folder: Path, edits: list[Edit]) -> Iterator[Change]:
+def changes(folder: Path, edits: list[Edit], passed_over: Callable[[Path, str], None] = _ignored) -> Iterator[Change]:
     """Yield what the edits, one after the other, change in the captions of a folder.
 
-    Files that can't be read are left alone; `loraforge lint` names them.
+    Args:
+        folder: pictures and captions.
+        edits: what to do.
+        passed_over: called with each file that is left alone, as it is no sound caption, and with the reason.
 
     Raises:
         DatasetError: no such folder.
@@ -82,20 +96,22 @@ def changes(folder: Path, edits: list[Edit]) -> Iterator[Change]:
     for path in sorted({caption_path(picture.path) for picture in list_pictures(folder)}):
         try:
             data = path.read_bytes() if path.is_file() else None
-        except OSError:
+        except OSError as fault:
+            passed_over(path, f"can't be read: {fault.strerror}")
             continue
         if data is None:
             continue
         caption = parse_caption(data)
-        if {"too-large", "not-utf8", "first-line-blank"} & set(caption.problems):
+        if faults := [_NOT_EDITED[problem] for problem in caption.problems if problem in _NOT_EDITED]:
+            passed_over(path, faults[0])
             continue
         text = caption.text
         for edit in edits:
             text = edit(text)
         text = " ".join(text.split())
         if text != caption.text:
-            _, newline, rest = data.partition(b"\n")
-            yield Change(path, caption.text, text, text.encode() + (newline or b"\n") + rest)
+            end = _LINE_END.search(data)
+            yield Change(path, caption.text, text, text.encode() + (data[end.start() :] if end else b"\n"))
 
 
 def apply(change: Change, history: CaptionHistory) -> None:

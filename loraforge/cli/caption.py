@@ -140,7 +140,8 @@ def _undo(history: CaptionHistory) -> None:
 
 
 def _edit(folder: Path, wanted: list[edits.Edit], history: CaptionHistory, *, dry_run: bool, json: bool) -> None:
-    found = list(edits.changes(folder, wanted))
+    passed_over: list[tuple[Path, str]] = []
+    found = list(edits.changes(folder, wanted, lambda path, why: passed_over.append((path, why))))
     made: list[edits.Change] = []
     try:
         for change in found:
@@ -153,6 +154,8 @@ def _edit(folder: Path, wanted: list[edits.Edit], history: CaptionHistory, *, dr
     human().print(
         f"{_counted(len(found), 'caption')} {done}." + ("" if dry_run or not found else " --undo takes it back.")
     )
+    for path, why in passed_over:
+        human().print(Text(f"  {_shown(path.name)}: left alone; it {why}", "yellow"))
 
 
 def _say_changes(made: list[edits.Change], *, json: bool) -> None:

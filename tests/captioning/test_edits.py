@@ -62,6 +62,23 @@ def test_changes_are_listed_before_they_are_made(folder):
     assert (folder / "b.txt").read_text() == "zxq, red man\nnotes stay\n"
 
 
+def test_what_is_left_alone_is_named(folder):
+    """A caption that can't be edited is passed over with a reason."""
+    (folder / "c.txt").write_bytes(b"\n\nred")
+    told = []
+    list(edits.changes(folder, [edits.removing("red")], lambda path, why: told.append((path.name, why))))
+    assert [name for name, _ in told] == ["c.txt", "d.txt"]
+    assert "UTF-8" in told[1][1]
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_behind_the_caption_stay(folder, end):
+    """Whichever way they are ended."""
+    (folder / "a.txt").write_bytes(f"zxq, red woman{end}notes{end}stay".encode())
+    change = next(edits.changes(folder, [edits.removing("red")]))
+    assert change.data == f"zxq, woman{end}notes{end}stay".encode()
+
+
 def test_an_edit_without_effect_lists_nothing(folder):
     """No change, no write."""
     assert list(edits.changes(folder, [edits.removing("blue")])) == []

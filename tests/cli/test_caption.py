@@ -91,3 +91,10 @@ def test_a_missing_and_an_empty_folder(tmp_path, capsys):
     assert run(["caption", str(tmp_path / "none"), "--trigger", "zxq"]) == 4
     assert run(["caption", str(tmp_path), "--trigger", "zxq"]) == 4
     assert "holds no pictures" in capsys.readouterr().err
+
+
+def test_an_edit_names_what_it_leaves_alone(folder, capsys):
+    """A caption that is not UTF-8 is not passed over in silence."""
+    (folder / "a.txt").write_bytes(b"red caf\xe9")
+    assert run(["caption", str(folder), "--remove", "red"]) == 0
+    assert "a.txt: left alone; it is not UTF-8" in capsys.readouterr().err
