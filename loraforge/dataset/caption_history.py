@@ -103,6 +103,9 @@ class CaptionHistory:
             DatasetError: the folder can't be written to, or is gone.
         """
         after = None if data is None else _text(data)
+        if caption.is_symlink() and (target := caption.resolve()).suffix != caption.suffix:
+            # A stranger's dataset must not reach into files that are no captions.
+            raise CaptionError(f"{caption} is a link to {target}, which is no caption", "put a file in its place")
         try:
             before = _content(caption)
         except OSError as error:

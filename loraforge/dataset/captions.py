@@ -134,11 +134,20 @@ def write_caption(path: Path, text: str) -> None:
 
 
 def replace_bytes(path: Path, data: bytes) -> None:
-    """Replace the content of a file in one step: a reader or a crash sees the old file or the new one, never a part."""
+    """Replace the content of a file in one step: a reader or a crash sees the old file or the new one, never a part.
+
+    A link stays: the file that it leads to is replaced. Devices and pipes are written into, as they can't be replaced.
+    """
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat().st_mode
     except FileNotFoundError:
         mode = 0o666 & ~_umask()
+    else:
+        if not stat.S_ISREG(found):
+            path.write_bytes(data)
+            return
+        mode = stat.S_IMODE(found)
+    path = Path(os.path.realpath(path))
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".loraforge-", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -124,3 +124,18 @@ def test_an_unreadable_caption_is_left_alone(tmp_path):
     with pytest.raises(CaptionError, match="can't be read"):
         history.write(tmp_path / "a.txt", b"x", "caption")
     assert history.undo() == Undone("caption", ("b.txt",), ("a.txt",))
+
+
+def test_a_link_that_leads_to_no_caption_is_refused(tmp_path):
+    """A dataset from elsewhere can't have other files of its reader overwritten."""
+    mine, shared = tmp_path / "notes.md", tmp_path / "shared.txt"
+    mine.write_text("mine")
+    shared.write_text("old")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "a.txt").symlink_to(mine)
+    (folder / "b.txt").symlink_to(shared)
+    with pytest.raises(CaptionError, match=r"notes\.md"):
+        _write(folder, a="ours")
+    _write(folder, b="ours")
+    assert (mine.read_text(), shared.read_text()) == ("mine", "ours")

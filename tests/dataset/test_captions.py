@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 from loraforge.dataset import captions
-from loraforge.dataset.captions import Caption, parse_caption, read_caption, with_trigger, write_caption
+from loraforge.dataset.captions import (
+    Caption,
+    parse_caption,
+    read_caption,
+    replace_bytes,
+    with_trigger,
+    write_caption,
+)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +116,30 @@ def test_writing_is_atomic_and_keeps_permissions(tmp_path, monkeypatch):
         write_caption(path, "lost")
     assert path.read_text() == "new\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+    """Also a link to a file that is not there yet."""
+    for name, before in (("old.txt", b"old"), ("new.txt", None)):
+        target, link = tmp_path / name, tmp_path / f"link to {name}"
+        if before:
+            target.write_bytes(before)
+        link.symlink_to(target)
+        replace_bytes(link, b"said")
+        assert link.is_symlink()
+        assert target.read_bytes() == b"said"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+def test_a_pipe_is_written_into(tmp_path):
+    """What is no regular file is not replaced by one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        replace_bytes(pipe, b"said")
+        assert os.read(reader, 10) == b"said"
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+    finally:
+        os.close(reader)
