@@ -22,6 +22,7 @@ from loraforge.ship.metadata import Words, cleaned
 from loraforge.ship.resize import resize
 
 _MOST_SAMPLES = 8
+_MARK = ".loraforge-parcel"  # lies in each folder that `ship` made and may fill anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,10 @@ def pack(run: Run, order: Order, folder: Path, *, environ: Mapping[str, str] = o
     """Make the folder; everything in it is verified before anything is said.
 
     Raises:
-        ConfigError: no such checkpoint, or one that is damaged.
+        ConfigError: no such checkpoint, or one that is damaged; or the folder holds files that are not ours.
         MachineError: the folder can't be written, or the engine is missing for the conversion.
     """
+    _refuse_strange(run, folder)
     advised = recommended(run)
     step, how = _step(run, order.step, advised[0] if advised else None)
     lora = read_lora(run.loras()[step])
@@ -133,9 +135,20 @@ def pack(run: Run, order: Order, folder: Path, *, environ: Mapping[str, str] = o
     return Parcel(folder, target, converted, step, _rank(lora), error, tuple(notes), tuple(made))
 
 
+def _refuse_strange(run: Run, folder: Path) -> None:
+    """Refuse a folder with files of somebody else, which a card and samples would replace."""
+    if folder.resolve() == (run.folder.path / "ship").resolve() or (folder / _MARK).exists():
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(
+            f"--out {folder}: is not empty, and was not made by `loraforge ship`", "name a new or an empty folder"
+        )
+
+
 def _clear(folder: Path, name: str) -> None:
     """Make the folder, without what an earlier parcel left: files of another checkpoint must not lie beside."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
     for stale in (folder / f"{name}-diffusers.safetensors", *(folder / "samples").glob("[0-9][0-9].jpg")):
         stale.unlink(missing_ok=True)
 

@@ -87,7 +87,21 @@ def test_nothing_of_an_earlier_parcel_stays(tmp_path):
     (out / "mine.txt").write_text("kept")
     parcel = _pack(run, out, step=200)
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert found == {*parcel.files, "mine.txt"}
+    assert found == {*parcel.files, "mine.txt", ".loraforge-parcel"}
+
+
+def test_files_of_others_are_not_replaced(tmp_path):
+    """A folder that is not empty and no parcel is refused as it stands; RUN/ship is ours whatever lies in it."""
+    run, out = read_run(make_run(tmp_path / "1").path), tmp_path / "project"
+    (out / "samples").mkdir(parents=True)
+    for name in ("README.md", "samples/01.jpg"):
+        (out / name).write_text("mine")
+    with pytest.raises(ConfigError, match="not empty"):
+        _pack(run, out)
+    assert {path.read_text() for path in out.rglob("*") if path.is_file()} == {"mine"}
+    (run.folder.path / "ship").mkdir()
+    (run.folder.path / "ship/README.md").write_text("of an older version")
+    assert _pack(run, run.folder.path / "ship").step == 300
 
 
 def test_a_lower_rank_is_told(tmp_path):
