@@ -1,6 +1,7 @@
 """`loraforge demo`."""
 
 import os
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -60,9 +61,7 @@ def demo_settings(out: Path, kind: Literal["kohya", "embedded"], assignments: li
         kind: which engine.
         assignments: further `--set` arguments.
     """
-    art = out / "art"
-    if not art.is_dir():
-        draw_art_set(art)
+    art = _art_once(out)
     weights = make_tiny_flux_once(platformdirs.user_cache_path("loraforge", appauthor=False) / _CACHE)
     settings = {
         "model.transformer": str(weights / "flux1-tiny.safetensors"),
@@ -108,6 +107,17 @@ def make_tiny_flux_once(folder: Path) -> Path:
         make_tiny_flux(folder)
         mark.touch()
     return folder
+
+
+def _art_once(out: Path) -> Path:
+    """Draw the pictures unless an earlier demo has; an interrupted one leaves none, rather than half of them."""
+    art = out / "art"
+    if not art.is_dir():
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".art-", dir=out) as scratch:
+            draw_art_set(Path(scratch, "art"))
+            Path(scratch, "art").rename(art)
+    return art
 
 
 def _kind(engine: str | None) -> Literal["kohya", "embedded"]:

@@ -170,7 +170,7 @@ ROWS = [
         ("train", LONG), ("check", LONG), ("diagnose", LONG), ("compare", LONG), ("ship", LONG), ("import", LONG), ("models", "--dir", LONG),
         ("init", LONG, "--images", "pics", "--trigger", "zx"), ("train", "--from-weights", LONG), ("demo", "--out", LONG),
     )),
-    (nothing, ("demo", "--out", "pics/p0.txt"), 3, ["p0.txt", "Not a directory"]),
+    (nothing, ("demo", "--out", "pics/p0.txt"), 3, ["p0.txt", "File exists"]),
     # faults of several kinds at once
     (empty_set, setting("model.clip_l=nowhere.safetensors"), 3, ["nowhere.safetensors", "holds no pictures"]),
 ]  # fmt: skip
