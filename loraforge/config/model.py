@@ -3,12 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from loraforge.config.base import Section
 
+
+def _writable(path: Path) -> Path:
+    """Refuse what no system or no settings file can hold; the engine and job.toml have to read it again."""
+    if "\0" in str(path):
+        raise ValueError("no path can hold a NUL character")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise ValueError("holds bytes that are no UTF-8 text, which no settings file can; rename it")
+    return path
+
+
 # Paths arrive as strings from TOML; strict mode would refuse them.
-FilePath = Annotated[Path, Field(strict=False)]
+FilePath = Annotated[Path, Field(strict=False), AfterValidator(_writable)]
 
 
 class Model(Section):

@@ -11,6 +11,7 @@ from loraforge.cli import run
 
 WINDOWS_PATH = r"C:\Users\me\pictures"
 LONG = "x" * 300
+STRAY = os.fsdecode(b"\xe9\xff")
 NAMES = ("transformer", "clip_l", "t5xxl", "autoencoder")
 
 
@@ -148,6 +149,11 @@ ROWS = [
     (nothing, setting("engine.extra.network_dim=8"), 2, ["engine.extra.network_dim", "network.rank"]),
     (nothing, setting("engine.extra.flux_train_t_exponent=7"), 2, ["engine.extra.flux_train_t_exponent"]),
     (nothing, setting("engine.extra.ip_noise_gamma=much"), 2, ["engine.extra.ip_noise_gamma", "number"]),
+    (file('[dataset]\nimages = "a\\u0000b"\n'), ("train",), 2, ["dataset.images", "NUL"]),
+    (file('[model]\nclip_l = "a\\u0000b"\n'), ("check",), 2, ["model.clip_l", "NUL"]),
+    *((nothing, (*train(), option, f"{key}{STRAY}"), 2, [said, "no UTF-8 text"]) for option, key, said in (
+        ("--set", "output.dir=", "output.dir"), ("--images", "", "dataset.images"), ("--set", "model.clip_l=", "model.clip_l"),
+    )),
     # pictures
     (empty_set, train(), 4, ["holds no pictures"]),
     (only_bare, (*train(), "--set", "dataset.trigger=none"), 4, ["p0.png", "p2.png", "no caption"]),
