@@ -243,15 +243,14 @@ class Trainer:
         if not self.prompts or (step % args.sample_every_n_steps if step else not args.sample_at_first):
             return
         log.info("generating sample images at step / サンプル画像生成 ステップ: %d", step)
-        folder = self.output / "sample"
-        folder.mkdir(exist_ok=True)
+        (folder := self.output / "sample").mkdir(exist_ok=True)
         for index, (text, flags, encoded) in enumerate(self.prompts):
             log.info("prompt: %s", text)
             with self.accelerator.autocast():
                 image = draw(self.pipeline, encoded, flags)
             number = f"{step:06d}" if step else "e000000"  # as the engine names what it draws before the first step
-            stamp = f"{number}_{index:02d}_{time.strftime('%Y%m%d%H%M%S')}_{flags['d']}"
-            image.save(folder / f"{args.output_name}_{stamp}.png")
+            now = time.strftime("%Y%m%d%H%M%S")
+            image.save(folder / f"{args.output_name}_{number}_{index:02d}_{now}_{flags['d']}.png")
 
     def save(self, stem: str) -> None:
         """Save the LoRA, and beside it the state from which a run can go on."""
