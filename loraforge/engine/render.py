@@ -109,7 +109,7 @@ def config_tables(job: Job, ground: Ground) -> dict[str, Table]:
         "model": model,
         "data": data,
         "network": _network(job.network),
-        "optimizer": _optimizer(job.optimizer, job.network),
+        "optimizer": _optimizer(job.optimizer, job.network, job.launch.processes),
         "training": _training(job.training),
         "memory": memory,
         "sampling": _sampling(job, ground),
@@ -200,7 +200,7 @@ def _network(network: Network) -> Table:
     }
 
 
-def _optimizer(optimizer: Optimizer, network: Network) -> Table:
+def _optimizer(optimizer: Optimizer, network: Network, processes: int) -> Table:
     arguments = dict(optimizer.args)
     if optimizer.name == "adafactor":
         # Left to its defaults the engine's adafactor replaces the learning rate and the schedule by its own.
@@ -214,8 +214,9 @@ def _optimizer(optimizer: Optimizer, network: Network) -> Table:
         "text_encoder_lr": [text_rate] if trains_text and text_rate is not None else None,
         "lr_scheduler": optimizer.schedule,
         "lr_scheduler_num_cycles": optimizer.restarts,
-        # An integer: the engine takes a float for a share of the run, 50.0 for fifty times its length.
-        "lr_warmup_steps": optimizer.warmup_steps,
+        # An integer: the engine takes a float for a share of the run, 50.0 for fifty times its length. Each process
+        # moves the schedule on, and the engine stretches the run for that, but not the warmup.
+        "lr_warmup_steps": optimizer.warmup_steps and optimizer.warmup_steps * processes,
         "max_grad_norm": optimizer.max_grad_norm if optimizer.max_grad_norm is not None else 0.0,
     }
 

@@ -71,6 +71,14 @@ def test_warmup_is_a_whole_number():
     assert isinstance(values["lr_warmup_steps"], int)
 
 
+def test_every_process_moves_the_schedule_on():
+    """The engine stretches the whole of it for that, and not the warmup."""
+    values = config(
+        optimizer={"schedule": "constant_with_warmup", "warmup_steps": 50}, launch={"processes": 2, "gpu_ids": "0,1"}
+    )
+    assert values["lr_warmup_steps"] == 100
+
+
 def test_dataset_has_txt_captions_and_true_area_buckets():
     """The engine's default extension finds no caption, its default bucket limit squeezes 3:2 pictures."""
     (dataset,) = toml.loads(render(job(), ground(HERE)).dataset)["datasets"]

@@ -264,12 +264,12 @@ def _schedule(draft: Draft) -> None:
 
 
 def _warmup(draft: Draft) -> int | None:
-    """Return steps; a fraction is one of the whole run."""
+    """Return optimizer steps; a fraction is one of the whole run. The engine counts those of every process."""
     value = draft.take("lr_warmup_steps")
     if not isinstance(value, int | float) or value <= 0:
         return None
     if isinstance(value, int):
-        return value
+        return max(1, value // int(draft.get("launch.processes")))
     if value < 1:
         return max(1, int(value * _total(draft)))
     message = (
@@ -280,10 +280,10 @@ def _warmup(draft: Draft) -> int | None:
 
 
 def _total(draft: Draft) -> int:
-    """Return the steps that the engine's scheduler counts, all processes together."""
+    """Return the optimizer steps of the run, as far as they are known."""
     steps = draft.get("training.steps")
     if not steps:
         steps = draft.engine_default("max_train_steps")
         message = f"A share of the run needs the number of pictures; its share of {steps} steps is used."
         draft.note("epochs-as-steps", "optimizer.warmup_steps", message, "--set optimizer.warmup_steps=50")
-    return int(steps * draft.get("launch.processes"))
+    return int(steps)

@@ -115,6 +115,7 @@ def test_every_fault_of_the_guides_command_is_named() -> None:
         ("--lr_scheduler cosine_with_min_lr", "optimizer.schedule", "cosine_with_restarts", "schedule-unsupported"),
         ("--lr_warmup_steps 9", "optimizer.schedule", "constant_with_warmup", "warmup-with-constant"),
         ("--lr_scheduler cosine --lr_warmup_steps 5% --max_train_steps 200", "optimizer.warmup_steps", 10, None),
+        ("--lr_scheduler cosine --lr_warmup_steps 10 --num_processes 2", "optimizer.warmup_steps", 5, None),
         ("--lr_scheduler cosine --lr_warmup_steps 50.0", "optimizer.warmup_steps", 50, "warmup-as-fraction"),
         (
             "--lr_scheduler cosine --lr_warmup_steps 0.1 --max_train_epochs 2 --train_data_dir x",
