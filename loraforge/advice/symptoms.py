@@ -30,6 +30,7 @@ _NEGATIONS = {
 }
 _SAME = {"colour": "color", "color": "color", "memorised": "memorise", "memorized": "memorise", "vram": "memory"}
 _CLOSE = 0.75
+_CLOSE_ALONE = 0.9  # a phrase of one word has no other to bear it out: "hands" is no "hangs"
 _LEAST = 0.6
 
 
@@ -88,7 +89,7 @@ def telling(text: str) -> tuple[Word, ...]:
 
 def _stem(word: str) -> str:
     word = _SAME.get(word, word)
-    for ending in ("ting", "ning", "ing", "ies", "ied", "ed", "es", "ly", "s"):
+    for ending in ("ting", "ning", "ing", "ies", "ied", "ted", "ed", "es", "ly", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word.removesuffix(ending)
     return word
@@ -114,18 +115,19 @@ def _score(phrase: tuple[Word, ...], said: tuple[Word, ...]) -> float:
     """Return the share of a phrase's weight that was said; of two said in full the more telling one scores more."""
     rarity = _rarity()
     weight = sum(rarity[stem] for _, stem in phrase)
-    hit = sum(rarity[word[1]] * _closest(word, said) for word in phrase)
+    close = _CLOSE if len(phrase) > 1 else _CLOSE_ALONE
+    hit = sum(rarity[word[1]] * _closest(word, said, close) for word in phrase)
     return hit / weight * (1 + 0.02 * len(phrase) + 0.02 * weight)
 
 
-def _closest(word: Word, said: tuple[Word, ...]) -> float:
+def _closest(word: Word, said: tuple[Word, ...], close: float) -> float:
     """Return 1 for a word that was said, its likeness for one mistyped, 0 for neither."""
     if any(word[1] == stem for _, stem in said):
         return 1.0
     if len(word[0]) < 4:
         return 0.0
     likeness = max((difflib.SequenceMatcher(None, word[0], other).ratio() for other, _ in said), default=0.0)
-    return likeness if likeness >= _CLOSE else 0.0
+    return likeness if likeness >= close else 0.0
 
 
 def _symptom(row: Mapping[str, Any]) -> Symptom:

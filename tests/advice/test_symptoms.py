@@ -28,6 +28,10 @@ from loraforge.settings.schema import settings
         ("images come out black", "black-samples"),
         ("training is super slow", "too-slow"),
         ("style is barely visible", "weak-style"),
+        ("style too strong", "strong-style"),
+        ("the style is way too strong", "strong-style"),
+        ("style not strong enough", "weak-style"),
+        ("blury", "poor-quality"),
         ("there is no lora file", "no-file"),
     ],
 )
@@ -36,7 +40,9 @@ def test_matches(said, code):
     assert matching(said)[0].code == code
 
 
-@pytest.mark.parametrize("said", ["", "model", "trigger", "purple elephants", "¿qué?", "the and of", "not"])
+@pytest.mark.parametrize(
+    "said", ["", "model", "trigger", "purple elephants", "¿qué?", "the and of", "not", "hands are bad"]
+)
 def test_matches_nothing(said):
     """Words that tell nothing, or nothing known, find nothing."""
     assert matching(said) == []
