@@ -46,11 +46,11 @@ class Checked:
     forecast: Forecast | None = None
     measurement: Measurement | None = None
 
-    def as_json(self) -> str:
-        """Return the document that `check --json` prints."""
+    def as_json(self, *, strict: bool = False) -> str:
+        """Return the document that `check --json` prints; `strict` counts warnings as errors."""
         return json.dumps(
             {
-                "ok": not has_errors(self.findings),
+                "ok": not has_errors(self.findings, strict=strict),
                 "pictures": self.pictures,
                 "steps": self.job.training.steps if self.job else None,
                 "profile": self.job.memory.profile if self.job else None,

@@ -55,7 +55,7 @@ def check(
     if measure and checked.measurable:
         checked = checked.measured(_measured(settings.job))
     if json:
-        result(checked.as_json())
+        result(checked.as_json(strict=strict))
     else:
         say_findings(checked.findings)
         for line in checked.lines():

@@ -119,6 +119,14 @@ def sound(tmp_path, monkeypatch, layouts, write_weights):
     return machine
 
 
+def test_strict_json_says_what_the_exit_code_says(sound, capsys):
+    """A warning is no fault without --strict, and one with it."""
+    argv = ["check", "--json", *sound(PROFILES[-1]), "--set", "training.guidance_scale=3.5"]
+    for strict, code in (([], 0), (["--strict"], 2)):
+        assert run([*argv, *strict]) == code
+        assert json.loads(capsys.readouterr().out)["ok"] is (code == 0)
+
+
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
 def test_every_preset_passes_at_every_profile(profile, sound, capsys):
     """`check --strict` on the card that the profile is named for."""
