@@ -1,6 +1,6 @@
 """What graphics cards can do, from their makers' data sheets: memory, matrix rate, memory bandwidth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,10 @@ def typical_card(vram_gib: float) -> Card:
     """Return the card that stands for this much memory: the largest common one that has no more."""
     smaller = [card for card in TABLE if card.vram_gib * 0.93 <= vram_gib]
     return smaller[-1] if smaller else TABLE[0]
+
+
+def standing_for(vram_gib: float) -> Card:
+    """Return the typical card for this much memory; one of another size was not measured, whatever stands for it."""
+    card = typical_card(vram_gib)
+    same = 0.93 * card.vram_gib <= vram_gib <= 1.05 * card.vram_gib
+    return card if same else replace(card, measured=False)

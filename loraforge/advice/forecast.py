@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from loraforge.advice.cards import Card, card_named, typical_card
+from loraforge.advice.cards import Card, card_named, standing_for, typical_card
 from loraforge.advice.disk import run_bytes
 from loraforge.advice.duration import Duration, predict_duration
 from loraforge.advice.facts import DatasetFacts, WeightFacts
@@ -143,9 +143,9 @@ def forecast(
     size = max(buckets, key=lambda bucket: bucket[0] * bucket[1], default=training_size(job))
     memory = vram_gib
     if vram_gib is not None:
-        card = typical_card(vram_gib)
+        card = standing_for(vram_gib)
     elif gpu is not None:
-        card, memory = card_named(gpu.name) or typical_card(gpu.total_gib), gpu.total_gib
+        card, memory = card_named(gpu.name) or standing_for(gpu.total_gib), gpu.total_gib
     else:  # what will run it is not known
         card = _profiles_card(job)
     here = gpu if vram_gib is None else None

@@ -13,7 +13,10 @@ from loraforge.errors import ConfigError
 from loraforge.findings import Finding, has_errors
 
 if TYPE_CHECKING:
+    from loraforge.advice.check import Checked
     from loraforge.advice.measure import Measurement
+
+_LARGEST = 1024  # GB
 
 
 def check(
@@ -36,6 +39,10 @@ def check(
     """Check settings, dataset and machine: all findings at once, before a GPU minute is spent."""
     from loraforge.advice.check import Checked, check_all  # not needed for --help
 
+    if vram is not None and not 1 <= vram <= _LARGEST:  # nan is in no range
+        raise ConfigError(f"--vram {vram:g}: no card has that much memory", f"say it in GB, 1 to {_LARGEST}")
+    if table and json:
+        raise ConfigError("--table and --json: the table has no JSON form", "ask for one of the two")
     try:
         settings = load_settings(
             target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
@@ -47,13 +54,18 @@ def check(
         result(Checked((finding,), None).as_json())
         return fault.exit_code
     checked = check_all(settings.job, environ=os.environ, vram_gib=vram)
-    if table and checked.forecast:
+    if table and checked.forecast and not _unusable(checked):
         from loraforge.report.fit_table import as_text, fit_table  # rich's tables take a twentieth of a second
 
         result(as_text(fit_table(settings.job, checked.forecast)))
         return 0
+    if table:
+        why = "the pictures can't be used" if checked.forecast else "the weights are not of FLUX.1's size"
+        human().print(f"no table: {why}", markup=False)
     if measure and checked.measurable:
         checked = checked.measured(_measured(settings.job))
+    elif measure:
+        human().print("nothing is measured before the other errors are mended", markup=False)
     if json:
         result(checked.as_json(strict=strict))
     else:
@@ -62,6 +74,10 @@ def check(
             human().print(line, markup=False, highlight=False)
         human().print(checked.verdict(strict=strict), markup=False)
     return checked.exit_code if has_errors(checked.findings, strict=strict) else 0
+
+
+def _unusable(checked: "Checked") -> bool:
+    return any(finding.code == "dataset-unusable" for finding in checked.findings)
 
 
 def _measured(job: Job) -> "Measurement":

@@ -5,7 +5,7 @@ import json
 import pytest
 from make_sets import TRIGGER, make_set
 
-from loraforge.advice.facts import DatasetFacts
+from loraforge.advice.facts import DatasetFacts, WeightFacts
 from loraforge.cli import run
 from loraforge.config.profiles import PROFILES
 from loraforge.engine.locate import PINNED_COMMIT
@@ -78,6 +78,32 @@ def test_table_is_printed_on_stdout(argv, capsys):
 def test_measuring_waits_until_the_machine_is_ready(argv, capsys):
     """Without weights and engine nothing is started; the findings say what is missing."""
     assert "measurement" not in document([*argv, "--measure"], capsys)
+
+
+@pytest.mark.parametrize("size", ["0", "-5", "nan", "inf", "1e9"])
+def test_memory_that_no_card_has_is_refused(argv, capsys, size):
+    """One sentence says so."""
+    assert run([*argv, f"--vram={size}"]) == 2
+    assert "no card has that much memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "measured"), [("80", True), ("79.2", True), ("96", False), ("141", False)])
+def test_only_the_measured_card_is_said_to_be_measured(argv, capsys, size, measured):
+    """Larger ones are estimated by it."""
+    assert document([*argv, "--vram", size], capsys)["duration"]["measured"] is measured
+
+
+def test_switches_that_do_nothing_say_so(argv, capsys, monkeypatch):
+    """Nothing measured, no table, no table as JSON."""
+    run([*argv, "--measure"])
+    assert "nothing is measured" in capsys.readouterr().err
+    assert run([*argv, "--table", "--json"]) == 2
+    assert "no JSON form" in capsys.readouterr().err
+    assert run([*argv, "--table", "--images", "nowhere"]) != 0
+    assert "no table: the pictures" in capsys.readouterr().err
+    monkeypatch.setattr("loraforge.advice.check.WeightFacts", lambda: WeightFacts(full_size=False))
+    run([*argv, "--table"])
+    assert "no table: the weights" in capsys.readouterr().err
 
 
 # What tells full-size files from tiny ones.
