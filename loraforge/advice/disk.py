@@ -21,6 +21,7 @@ STATE_BYTES: dict[OptimizerName, float] = {
     "prodigy": 13.5,
     "adamw-schedule-free": 8.0,
 }
+_STATES = 3  # the two newest are kept, and the one before them is removed after the next is written
 _LATENTS = 1.05e6  # bytes a picture of 1024 x 1024
 _TEXT = 8.4e6  # bytes a caption of 512 T5 tokens
 
@@ -53,4 +54,4 @@ def run_bytes(job: Job, pictures: int) -> int:
         (_LATENTS * area / 1024**2 if job.memory.cache_latents == "disk" else 0)
         + (_TEXT if job.memory.cache_text_encoders == "disk" else 0)
     )
-    return int((saves + 1) * (checkpoint + state) + cached)
+    return int((saves + 1) * checkpoint + min(saves + 1, _STATES) * state + cached)

@@ -42,6 +42,13 @@ def test_states_hold_the_optimizer():
     assert _bytes(**states, optimizer={"name": "adamw"}) == pytest.approx(parameters * (2 + 4 + 8))
 
 
+def test_old_states_are_removed():
+    """However many checkpoints there are, three states stand beside each other at most."""
+    steps = {"steps": 2000, "save_every_steps": 100}
+    with_states, without = (_bytes(training={**steps, "save_states": states}) for states in (True, False))
+    assert with_states - without == pytest.approx(3 * _bytes() / 2 * 4.25)
+
+
 def test_caches_grow_with_pictures_and_area():
     """About 9.5 MB a picture at 1024 x 1024, the latents of it a quarter at 512."""
     both = _bytes(memory={}) - _bytes()
