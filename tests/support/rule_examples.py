@@ -264,6 +264,9 @@ EXAMPLES: dict[str, Example] = {
     "validation-on-small-set": _x("validation_split", "0.1", "engine.extra.validation_split=0.6"),
     "debug-dataset-trains-nothing": _x("debug_dataset"),
     "dataset-class-replaces-data": _x("dataset_class", "mine.Set"),
+    "cache-check-skipped": _x(
+        "skip_cache_check", quiet="engine.extra.skip_cache_check=true; memory.cache_text_encoders=memory"
+    ),
     "uploads-by-itself": _x("huggingface_repo_id", "me/lora"),
     "attention-option-inert": _x("xformers", quiet="engine.extra.xformers=false"),
     "timestep-range-inert": _x("min_timestep", "100"),

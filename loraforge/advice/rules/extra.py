@@ -208,6 +208,13 @@ def dataset_class_replaces_data(case: Case) -> Iterator[Hit]:
         yield _hit("dataset_class", f"dataset_class {case.extra['dataset_class']}")
 
 
+@rule("warning", "sd-scripts flux_train_network.py:219, strategy_flux.py: a file that is there is taken as it is")
+def cache_check_skipped(case: Case) -> Iterator[Hit]:
+    """Cached outputs of text encoders are trusted unread, also where they were cut off or made with other settings."""
+    if case.extra.get("skip_cache_check") and case.job.memory.cache_text_encoders == "disk":
+        yield _hit("skip_cache_check", "skip_cache_check is on")
+
+
 @rule("warning", "sd-scripts huggingface_util.py uploads with every save")
 def uploads_by_itself(case: Case) -> Iterator[Hit]:
     """The engine uploads unchosen checkpoints to a repository while it trains."""
