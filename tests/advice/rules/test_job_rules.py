@@ -95,6 +95,16 @@ def test_presets_are_sound(make_job, make_pictures, preset, profile):
     assert [finding.code for finding in found if finding.severity != "info"] == []
 
 
+def test_swapping_is_judged_by_the_card(make_job):
+    """On a card that does not compile 8 bits the cheapest change swaps in bf16, and no rule says otherwise."""
+    job = make_job(["memory.fp8_base=false", "memory.blocks_to_swap=28"])
+    judged = {
+        vram: {finding.code for finding in check_job(job, None, MachineFacts(vram_gib=vram))} for vram in (12.0, 24.0)
+    }
+    assert "swap-before-fp8" not in judged[12.0]
+    assert "swap-before-fp8" in judged[24.0]
+
+
 def test_silent_without_facts(make_job):
     """Without facts on pictures and machine the style preset draws nothing but advice."""
     assert [finding.code for finding in check_job(make_job([]), None, None) if finding.severity != "info"] == []
