@@ -117,7 +117,7 @@ EXAMPLES: dict[str, Example] = {
         "optimizer.schedule=cosine; training.save_every_steps=50",
     ),
     "over-training": _e("training.steps=1400", "training.steps=900"),
-    "under-training": _e("training.steps=60", "training.steps=100"),
+    "under-training": _e("training.steps=1000", "training.steps=1500", sizes=SQUARE * 400),
     "steps-many": _e("training.steps=5000", "training.steps=1500"),
     "steps-few": _e("training.steps=60", "training.steps=100"),
     "no-checkpoints": _e("training.save_every_steps=none"),

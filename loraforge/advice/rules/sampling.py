@@ -100,8 +100,9 @@ def sampling_outweighs_training(case: Case) -> Iterator[Hit]:
         said = f"{len(sampling.prompts)} samples every {every} steps cost {share:.1f} times the training between them"
         longer = max(every, round(share * every / 50) * 50 + 50)
         fix: dict[str, object] = {"sampling.every_steps": None, "training.save_every_steps": longer}
-        if sampling.every_steps is not None:
-            saved = case.job.training.save_every_steps
+        saved = case.job.training.save_every_steps
+        few = saved is not None and case.steps is not None and case.steps / longer < 3  # checkpoints to choose from
+        if sampling.every_steps is not None or few:
             fix = {"sampling.every_steps": longer if saved is None else -(-longer // saved) * saved}
         yield Hit("sampling.every_steps", said, fix)
 

@@ -66,6 +66,18 @@ def test_fix_mends(judge, code):
     assert code not in judge(example, [*example.fires, *words[1::2]])
 
 
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_no_fix_undoes_another(judge, code):
+    """What a fix brings up is not mended by bringing back what it had mended."""
+    example = EXAMPLES[code]
+    before = judge(example, example.fires)
+    for first, finding in before.items():
+        mended = [*example.fires, *shlex.split(finding.fix)[1::2]]
+        for second, other in judge(example, mended).items():
+            if second not in before:
+                assert first not in judge(example, [*mended, *shlex.split(other.fix)[1::2]]), (first, second)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_fixes_load_whatever_else_is_set(make_job, make_pictures, seed):
     """Over settings thrown together from several examples no rule stumbles, and every fix is accepted."""
