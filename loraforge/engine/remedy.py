@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from loraforge.config.definite import swaps, takes_8_bits
 from loraforge.config.job import Job
 
 Change = dict[str, object]
@@ -84,15 +85,14 @@ def rungs(job: Job) -> Iterator[Change]:
         yield {**fixed, "memory.cache_text_encoders": "disk"}
     if not memory.gradient_checkpointing:
         yield {"memory.gradient_checkpointing": True}
-    kohya = job.engine.kind == "kohya"  # the stand-in has neither 8 bits nor swapping
-    if kohya and not memory.fp8_base:
+    if takes_8_bits(job) and not memory.fp8_base:
         yield {"memory.fp8_base": True}
     batch, accumulation = job.dataset.batch_size, job.training.gradient_accumulation
     # By the least divisor, so that a step sees as many pictures as before.
     part = next((part for part in range(2, batch + 1) if batch % part == 0), 0)
     if part and accumulation * part <= _ACCUMULATED:
         yield {"dataset.batch_size": batch // part, "training.gradient_accumulation": accumulation * part}
-    if kohya and job.launch.processes == 1:
+    if swaps(job):
         for rung in _RUNGS[bisect_right(_RUNGS, memory.blocks_to_swap or 0) :]:
             yield {"memory.blocks_to_swap": rung}
     sides = job.dataset.resolution if isinstance(job.dataset.resolution, list) else [job.dataset.resolution]

@@ -69,6 +69,11 @@ def test_the_stand_in_has_neither_8_bits_nor_swapping(make_job):
     assert paths == {"memory.gradient_checkpointing", "dataset.resolution"}
 
 
+def test_without_mixed_precision_there_are_no_8_bits(make_job):
+    """The engine refuses them."""
+    assert {"memory.fp8_base": True} not in list(rungs(make_job("training.precision=no")))
+
+
 def test_ladder_frees_text_encoders(make_job):
     """Trained text encoders can't be cached, so that they are fixed with it."""
     change = relieved(make_job("memory.cache_text_encoders=off", "network.train_clip_l=true"))
