@@ -57,4 +57,6 @@ def _pointed(text: str, fault: str) -> str:
 def _toml_hint(text: str, fault: str) -> str:
     if "\\" in text and ("escape" in fault.lower() or "\\" in fault or "hex" in fault.lower()):
         return r"write Windows paths with single quotes 'C:\pictures' or forward slashes"
+    if "twice" in fault or "overwrite" in fault.lower() or "immutable" in fault:
+        return "name each table and each setting once"
     return "text stands in quotes, lists in [ ], true and false in lower case"

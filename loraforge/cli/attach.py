@@ -24,7 +24,7 @@ def attach(
         raise ConfigError(f"{folder.path}: holds no run", "name a run folder: runs/<name>/<time>")
     if stop:
         human().print(Text(f"asked process {ask_to_stop(folder)} to stop"))
-    view = choose_view(human(), json=json)
+    view = choose_view(human(soft_wrap=False), json=json)
     try:
         record = follow(folder, view.handle, view.tick)
     except KeyboardInterrupt:

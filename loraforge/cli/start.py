@@ -53,7 +53,7 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
         raise MachineError("CUDA_VISIBLE_DEVICES hides every GPU from the run", hint)
     gpu_gib = gpu_memory(names) if on_gpu else lambda: None
     view = choose_view(
-        human(),
+        human(soft_wrap=False),
         json=json,
         gpu_gib=gpu_gib,
         learning_rate=lambda step: learning_rate(plan.job.optimizer, step, plan.steps),

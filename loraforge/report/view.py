@@ -43,7 +43,7 @@ def choose_view(
         from loraforge.report.ndjson import NdjsonView
 
         return NdjsonView(sys.stdout)
-    if console.is_terminal:
+    if console.is_terminal and not console.is_dumb_terminal:  # Rich draws no panel on a dumb one
         from loraforge.report.live import LiveView
 
         return LiveView(console, gpu_gib=gpu_gib, learning_rate=learning_rate)

@@ -21,12 +21,12 @@ from loraforge.report.live import LiveView, sparkline
 
 
 class _Panel:
-    """A view on a terminal of 100 columns that is no terminal, and a clock that is set by hand."""
+    """A view on a terminal that is no terminal, and a clock that is set by hand."""
 
-    def __init__(self, **figures) -> None:
+    def __init__(self, width: int = 100, **figures) -> None:
         self.now = 0.0
         self._out = io.StringIO()
-        console = Console(file=self._out, force_terminal=True, width=100, color_system=None, legacy_windows=False)
+        console = Console(file=self._out, force_terminal=True, width=width, color_system=None, legacy_windows=False)
         self.view = LiveView(console, clock=lambda: self.now, **figures)
 
     def feed(self, *events: Event) -> None:

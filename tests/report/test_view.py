@@ -18,3 +18,9 @@ def test_the_place_decides() -> None:
     live = choose_view(terminal, json=False)
     live.close()
     assert isinstance(live, LiveView)
+
+
+def test_a_dumb_terminal_gets_lines() -> None:
+    """Rich would draw nothing there from beginning to end."""
+    dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
+    assert isinstance(choose_view(dumb, json=False), PlainView)
