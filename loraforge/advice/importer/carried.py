@@ -54,10 +54,8 @@ INERT: Mapping[str, str] = {
     "sample_sampler": "FLUX's samples have one sampler",
     "fused_backward_pass": "the LoRA trainer does not use it",
     "controlnet_model_name_or_path": "the LoRA trainer does not use it",
-    "skip_cache_check": "the FLUX trainer does not pass it on",
     "no_half_vae": "FLUX's autoencoder is not Stable Diffusion's",
     "lowram": "it only moves Stable Diffusion's model",
-    "debug_dataset": "it shows pictures instead of training",
 }
 
 # Options that are mere repetitions of what loraforge always does: dropped without a word.
@@ -79,6 +77,7 @@ SECRETS = frozenset({"huggingface_token", "wandb_api_key"})
 # Option -> what happens. Left out, since a run with it never trains.
 DEAD: Mapping[str, str] = {
     "weighted_captions": "FLUX's tokenizer has no weights: NotImplementedError",
+    "debug_dataset": "it shows pictures, then the program ends with exit code 0",
     "output_config": "it writes the settings to a file and ends the program",
 }
 

@@ -12,6 +12,7 @@ _FILES = {
     "t5xxl": "model.t5xxl",
     "ae": "model.autoencoder",
 }
+_FILE_ENDINGS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _MOST_SWAPPED = 35
 _SPLIT_MODE = 18
@@ -36,7 +37,7 @@ def _weights(draft: Draft) -> None:
             _family(draft, name)
             if (
                 _HUB_NAME.fullmatch(name)
-                and "." not in PurePosixPath(name).suffix.removesuffix(".1-dev")
+                and PurePosixPath(name).suffix.lower() not in _FILE_ENDINGS
                 and not name.startswith(".")
             ):
                 message = f"{name[:80]} is a name on the hub; the engine needs the one-file model."

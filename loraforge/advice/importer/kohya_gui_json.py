@@ -30,7 +30,12 @@ _ZERO_SPEAKS = frozenset(
         "learning_rate",
     }
 )
-_ARGUMENTS = ("rank_dropout", "module_dropout", "loraplus_lr_ratio", "loraplus_unet_lr_ratio")  # of the network
+# Of the network; what has no setting is told where the network's arguments are read.
+_ARGUMENTS = (
+    "rank_dropout", "module_dropout", "loraplus_lr_ratio", "loraplus_unet_lr_ratio", "train_t5xxl", "split_qkv",
+    "img_attn_dim", "txt_attn_dim", "img_mlp_dim", "txt_mlp_dim", "img_mod_dim", "txt_mod_dim", "single_dim", "in_dims",
+    "train_double_block_indices", "train_single_block_indices", "ggpo_sigma", "ggpo_beta",
+)  # fmt: skip
 _LAUNCHER = ("num_processes", "num_machines", "gpu_ids")
 _NOT_OPTIONS = frozenset(
     {"xformers", "sample_prompts", "lr_warmup", "lr_warmup_steps", "text_encoder_lr", "train_blocks"}
@@ -51,7 +56,7 @@ def read_gui(values: Mapping[str, Any], options: Mapping[str, Option], source: S
         source.findings.append(found("other-script", name, message, "check the values against a FLUX preset"))
     for key, value in values.items():
         option = _NAMES.get(key, key)
-        if option not in options or key in _NOT_OPTIONS or _unset(option, value):
+        if option not in options or key in _NOT_OPTIONS or _unset(option, value) or _launchers(option, value):
             continue
         where = f"{name}: {key}"
         if options[option].type in {"int", "float", "int_or_float"} and isinstance(value, str):
@@ -86,8 +91,10 @@ def _combined(values: Mapping[str, Any], source: Source, name: str) -> None:
     elif not _zero(text_rate):
         rates = text_rate if isinstance(text_rate, list) else [text_rate]
         source.options["text_encoder_lr"] = Given(rates, f"{name}: text_encoder_lr")
-    arguments = {key: values[key] for key in _ARGUMENTS if not _zero(values.get(key))}
-    if values.get("train_blocks") in ("single", "double"):
+    arguments = {key: values[key] for key in _ARGUMENTS if not _zero(values.get(key)) and values[key] != "all"}
+    if values.get("split_mode") is True:
+        arguments["train_blocks"] = "single"  # the GUI sees to it
+    elif values.get("train_blocks") in ("single", "double"):
         arguments["train_blocks"] = values["train_blocks"]
     if arguments:
         given = [f"{key}={value}" for key, value in arguments.items()]
@@ -112,6 +119,11 @@ def _unset(option: str, value: object) -> bool:
     if value is None or value == "":
         return True
     return option not in _ZERO_SPEAKS and not isinstance(value, bool) and _zero(value)
+
+
+def _launchers(option: str, value: object) -> bool:
+    """Tell whether a field is accelerate's, or says what the engine would do without it."""
+    return option.startswith("dynamo_") or (option == "max_token_length" and str(value) == "75")
 
 
 def _zero(value: object) -> bool:

@@ -8,6 +8,7 @@ from loraforge.advice.importer.folder import numbered
 from loraforge.advice.importer.values import text
 
 _CAPTIONS = ".txt"
+_RESOLUTION = re.compile(r"\s*\d{1,6}\s*(?:,\s*\d{1,6}\s*)?")
 _TRIGGER = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
 _PATCH = 16
 _BUCKET_STEP = 64
@@ -143,6 +144,9 @@ def _resolution(draft: Draft) -> None:
             draft.put("dataset.resolution", 1024)
         return
     numbers = [int(word) for word in re.findall(r"\d{1,6}", value)[:2]]
+    if not _RESOLUTION.fullmatch(value):
+        message = f'"{value[:40]}" can\'t be read: the engine takes one number, or two with a comma.'
+        draft.note("unreadable-value", "dataset.resolution", message, f"{numbers or 1024} is used")
     sides = [min(8192, max(64, round(side / _PATCH) * _PATCH)) for side in numbers] or [1024]
     if sides != numbers:
         message = f"{value} does not fit FLUX's patches of 16 pixels, or the sizes loraforge takes."

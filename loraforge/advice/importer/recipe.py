@@ -134,6 +134,7 @@ def _read(text: str, name: str, base: Path | None, options: Mapping[str, Option]
     clean, findings = cleaned(command)
     trained = training_command(parse_shell(clean))
     if trained is None:
+        _refuse_broken_json(text, name)
         raise ConfigError(f"{name}: holds no option that the engine knows", _HINT)
     source.findings += [*findings, *mended, *trained.findings()]
     read_command(trained.words, options, source)
@@ -141,6 +142,18 @@ def _read(text: str, name: str, base: Path | None, options: Mapping[str, Option]
         kohya_toml.read_dataset(dataset, source, name)
     _refer(source, options)
     return source
+
+
+def _refuse_broken_json(text: str, name: str) -> None:
+    if not text.lstrip().startswith("{"):
+        return
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as fault:
+        place = f"line {fault.lineno}, column {fault.colno}"
+        raise ConfigError(f"{name}: {place}: is no JSON: {fault.msg}", "export it again, or mend that line") from None
+    except (ValueError, RecursionError):
+        return
 
 
 def _json(text: str) -> dict[str, Any] | None:

@@ -169,6 +169,13 @@ def test_every_fault_of_the_guides_command_is_named() -> None:
         ("--save_every_n_steps 50 --save_last_n_steps 100", "output.keep_last", 3, None),
         ("--pretrained_model_name_or_path flux1-schnell.safetensors", "model.family", "flux-schnell", None),
         ("--pretrained_model_name_or_path black-forest-labs/FLUX.1-dev", "model", "absent", "transformer-not-a-file"),
+        ("--pretrained_model_name_or_path stabilityai/sdxl-base-1.0", "model", "absent", "transformer-not-a-file"),
+        ("--pretrained_model_name_or_path models/flux1-dev.sft", "model.transformer", "models/flux1-dev.sft", None),
+        ("--resolution 768x512", "dataset.resolution", [768, 512], "unreadable-value"),
+        ('--resolution "768 512"', "dataset.resolution", [768, 512], "unreadable-value"),
+        ("--resolution 768,512", "dataset.resolution", [768, 512], None),
+        ("--debug_dataset", "engine.extra", "absent", "dead-option"),
+        ("--skip_cache_check", "engine.extra.skip_cache_check", True, None),
         ("--resume state", "engine.extra", "absent", "not-carried"),
     ],
 )  # fmt: skip

@@ -103,6 +103,27 @@ def test_a_gui_export_is_read() -> None:
     assert values["engine"]["extra"] == {"ip_noise_gamma": 0.05}
 
 
+def test_a_gui_export_says_what_it_asks_of_the_network_and_no_setting_has() -> None:
+    """Nothing of it is lost without a word; split_mode trains the single blocks, as the GUI has it."""
+    fields = {"split_qkv": True, "img_attn_dim": "4", "train_double_block_indices": "all", "split_mode": True}
+    imported = made(json.dumps(_GUI | {"train_blocks": "all"} | fields))
+    told = [finding.message for finding in imported.findings if finding.code == "not-carried"]
+    assert [message.split()[0] for message in told] == ["img_attn_dim", "split_qkv"]
+    assert imported.values["network"]["targets"] == "single"
+
+
+def test_what_a_gui_writes_by_itself_is_no_fault() -> None:
+    """Its defaults for the launcher, and for Stable Diffusion's tokens, ask for nothing."""
+    imported = made(json.dumps(_GUI | {"dynamo_backend": "no", "max_token_length": "75"}))
+    assert codes(imported) == codes(made(json.dumps(_GUI)))
+
+
+def test_a_broken_export_is_told_where() -> None:
+    """A trailing comma is no empty command."""
+    with pytest.raises(ConfigError, match=r"line 3, column 1: is no JSON"):
+        made('{\n"network_dim": 8,\n}')
+
+
 def test_a_gui_export_for_another_model_is_named() -> None:
     """What is not FLUX is said to be."""
     assert "other-script" in codes(made(json.dumps(_GUI | {"flux1_checkbox": False})))
