@@ -76,14 +76,18 @@ def read_config(values: Mapping[str, Any], options: Mapping[str, Option], source
 
 def is_dataset(values: Mapping[str, Any]) -> bool:
     """Tell whether parsed TOML or JSON is a dataset file."""
-    return isinstance(values.get("datasets"), list) and set(values) <= {"datasets", "general"}
+    return isinstance(values.get("datasets"), list)
 
 
 def read_dataset(values: Mapping[str, Any], source: Source, name: str) -> None:
     """Take one subset with what its dataset and [general] say; the innermost wins."""
     sets = [entry for entry in values.get("datasets", []) if isinstance(entry, dict)]
     general = values.get("general")
-    merged: dict[str, Any] = dict(general) if isinstance(general, dict) else {}
+    merged: dict[str, Any] = {key: value for key, value in values.items() if key not in {"datasets", "general"}}
+    for key in list(merged)[:MOST_FINDINGS]:
+        message = "The engine stops at it: above [[datasets]] only [general] is allowed."
+        source.findings.append(found("unknown-option", f"{name}: {key}", message, "write it below [general]"))
+    merged |= general if isinstance(general, dict) else {}
     choices = [
         (entry, subset)
         for entry in sets

@@ -179,6 +179,14 @@ def test_a_windows_path_that_toml_takes_is_kept(line: str) -> None:
     assert "toml-mended" not in codes(imported)
 
 
+def test_a_dataset_file_may_have_its_settings_above_all_tables() -> None:
+    """As the engine's own guide shows it, and its parser refuses: they are taken, and the place is named."""
+    imported = made("resolution = 768\nenable_bucket = true\n" + _DATASET.format(images="pics"))
+    assert imported.values["dataset"]["images"] == "pics"
+    told = [finding.where.rpartition(" ")[2] for finding in imported.findings if finding.code == "unknown-option"]
+    assert told == ["resolution", "enable_bucket"]
+
+
 def test_a_dataset_file_alone_takes_the_rest_from_a_preset() -> None:
     """Of pictures alone the recipe is the preset `style`."""
     imported = made(_DATASET.format(images="pics"))
