@@ -1,10 +1,12 @@
 """What the verbs share: consoles, the loading of settings, and the telling of faults and findings."""
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loraforge.engine.locate import VARIABLE
 from loraforge.errors import ConfigError, LoraforgeError
 from loraforge.findings import Finding, printable as _printable, ranked
 from loraforge.settings import Settings, load
@@ -90,7 +92,7 @@ def load_settings(
         images: as `--images` says.
         trigger: as `--trigger` says; without a settings file it names the LoRA too.
         assignments: `--set` arguments.
-        engine: as `--engine` says.
+        engine: as `--engine` says; $LORAFORGE_ENGINE counts no more then.
 
     Raises:
         ConfigError: all faults at once.
@@ -106,6 +108,8 @@ def load_settings(
             flags["output.name"] = ("--trigger", trigger)
     if engine is not None:
         flags["engine.path"] = ("--engine", str(engine))
+        # Else it would win over [engine] path, here and in the process of a detached run.
+        os.environ.pop(VARIABLE, None)
     if file is None and preset is None:
         preset = "style"
     return load(file, preset=preset, flags=flags, assignments=list(assignments), cwd=cwd)

@@ -56,7 +56,7 @@ def train(
     )
     if from_weights is not None:
         refuse_rank(weights_of(from_weights), settings.job.network.rank)
-    plan = _resumed(target, settings) if resume else _fresh(settings)
+    plan = _resumed(target, settings, own_engine=engine is not None) if resume else _fresh(settings)
     if dry_run:
         result(command_line(quickened(plan)))
         return 0
@@ -92,14 +92,14 @@ def _fresh(settings: Settings) -> RunPlan:
     return build_plan(ready, folder, origins=origins_of(settings, ready.job))
 
 
-def _resumed(target: Path | None, settings: Settings) -> RunPlan:
+def _resumed(target: Path | None, settings: Settings, *, own_engine: bool) -> RunPlan:
     job = settings.job
     folder = RunFolder(target.absolute()) if target is not None and (target / JOB_FILE).exists() else None
     if folder is None:
         folder = latest(job.output.dir, job.output.name)
     if folder is None:
         raise ConfigError(f"{job.output.dir / job.output.name}: holds no run to go on with", "leave --resume out")
-    ready = ready_again(folder, os.environ)
+    ready = ready_again(folder, os.environ, job.engine.path if own_engine else None)
     record = read(folder.state)
     refuse_changes(
         ready.job, decided(job, len(ready.set_), vram_gib(job)), record.changed_paths if record is not None else ()

@@ -30,8 +30,13 @@ _DRAWN_BY_WORKERS = {
 _FREE = ("launch.", "engine.path", "engine.python", "output.dir", "model.")
 
 
-def ready_again(folder: RunFolder, environ: Mapping[str, str]) -> Ready:
+def ready_again(folder: RunFolder, environ: Mapping[str, str], engine: Path | None = None) -> Ready:
     """Return what a run folder was made from, without the user's picture folder: everything is staged in it.
+
+    Args:
+        folder: the run folder.
+        environ: the environment, for the places of engine and weights.
+        engine: the sd-scripts to go on with; None is that of the run.
 
     Raises:
         ConfigError: it is no run folder, or it counts steps over several epochs, where the engine loses count.
@@ -48,7 +53,9 @@ def ready_again(folder: RunFolder, environ: Mapping[str, str]) -> Ready:
             "dataset.repeats makes several epochs of the run, in which the engine loses count after a resume",
             "start a new run without dataset.repeats",
         )
-    home = locate(configured=job.engine.path, environ=environ) if job.engine.kind == "kohya" else None
+    if engine is not None:
+        job = job.model_copy(update={"engine": job.engine.model_copy(update={"path": engine})})
+    home = locate(option=engine, configured=job.engine.path, environ=environ) if job.engine.kind == "kohya" else None
     weights = find_weights(job.model, environ).weights()
     return Ready(job, weights, is_full_size(weights), home, set_, names_of(job, environ))
 

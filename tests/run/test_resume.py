@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
+from fake_runs import make_run
 from jobs import WEIGHTS
 from safetensors.numpy import save_file
 
@@ -17,7 +19,15 @@ from loraforge.dataset.staging import Entry
 from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
 from loraforge.run.plan import build_plan
-from loraforge.run.resume import is_sound, newest_state, not_restored, refuse_changes, refuse_rank, weights_of
+from loraforge.run.resume import (
+    is_sound,
+    newest_state,
+    not_restored,
+    ready_again,
+    refuse_changes,
+    refuse_rank,
+    weights_of,
+)
 from loraforge.run.settle import Ready
 
 PARTS = ("train_state.json", "model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl")
@@ -36,6 +46,21 @@ def folder(tmp_path):
             with zipfile.ZipFile(state / name, "w") as archive:
                 archive.writestr("data.pkl", bytes(100))
     return run
+
+
+def test_another_engine_goes_on(tmp_path):
+    """`--resume --engine DIR` takes that engine and says so in the job, whatever the run and the environment name."""
+    run = make_run(tmp_path / "run")
+    run.manifest.write_text("[]")
+    for name in ("now", "then"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "flux_train_network.py").touch()
+    environ = {"LORAFORGE_ENGINE": str(tmp_path / "then"), "LORAFORGE_MODELS": str(tmp_path)}
+    weights = {name: str(run.lora("art")) for name in ("transformer", "clip_l", "t5xxl", "autoencoder")}
+    run.job.write_text(tomli_w.dumps(tomllib.loads(run.job.read_text()) | {"model": weights}))
+    ready = ready_again(run, environ, tmp_path / "now")
+    assert ready.home.path == ready.job.engine.path == tmp_path / "now"
+    assert ready_again(run, environ).home.path == tmp_path / "then"
 
 
 def test_the_newest_state_is_taken(folder):
