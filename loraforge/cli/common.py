@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from loraforge.engine.locate import VARIABLE
@@ -125,7 +126,8 @@ def settings_file(target: Path | None, cwd: Path) -> Path | None:
             if (target / name).exists():
                 return target / name
         raise ConfigError(
-            f"{target}: holds neither {DEFAULT_FILE} nor {JOB_FILE}", f"`loraforge init {target}` writes one"
+            f"{target}: holds neither {DEFAULT_FILE} nor {JOB_FILE}",
+            f"`loraforge init {quote(str(target))}` writes one",
         )
     return target
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 
 import typer
 
@@ -43,5 +44,6 @@ def init(
         replace_bytes(target, text.encode())
     except OSError as fault:
         raise MachineError(f"{target}: can't be written: {fault.strerror}", "choose another folder") from None
-    human().print(f"wrote {target}\nnext: loraforge check {target}, then loraforge train {target}", markup=False)
+    pasted = quote(str(target))
+    human().print(f"wrote {target}\nnext: loraforge check {pasted}, then loraforge train {pasted}", markup=False)
     return 0

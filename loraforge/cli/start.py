@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from shlex import quote
 
 import platformdirs
 from rich.text import Text
@@ -128,10 +129,12 @@ def told(plan: RunPlan, outcome: Outcome) -> Outcome:
     where = f"the whole log is {plan.folder.log}"
     kept = f"; kept: checkpoints of step {', '.join(map(str, outcome.checkpoints))}" if outcome.checkpoints else ""
     if outcome.status == "interrupted":
-        raise Interrupted(f"{outcome.cause}{kept}", f"loraforge train {plan.folder.path} --resume goes on; {where}")
+        raise Interrupted(
+            f"{outcome.cause}{kept}", f"loraforge train {quote(str(plan.folder.path))} --resume goes on; {where}"
+        )
     # A failure that is explained needs no more of the log than its evidence.
     tail = "" if _explain(plan, outcome) else "\n".join(f"    {line}" for line in outcome.ending.tail)
-    hint = f"loraforge diagnose {plan.folder.path}; {where}"
+    hint = f"loraforge diagnose {quote(str(plan.folder.path))}; {where}"
     raise TrainingError(f"{outcome.end.name}: {outcome.cause}{kept}\n{tail}".rstrip(), hint)
 
 

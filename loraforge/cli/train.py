@@ -3,6 +3,7 @@
 import os
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 import typer
 
@@ -77,8 +78,8 @@ def _detached(plan: RunPlan, options: list[str]) -> int:
     pid = send_off(plan.folder, options)
     human().print(
         f"training in the background (process {pid})\n"
-        f"  loraforge attach {plan.folder.path}          shows it; Ctrl-C leaves it running\n"
-        f"  loraforge attach {plan.folder.path} --stop   ends it",
+        f"  loraforge attach {quote(str(plan.folder.path))}          shows it; Ctrl-C leaves it running\n"
+        f"  loraforge attach {quote(str(plan.folder.path))} --stop   ends it",
         markup=False,
     )
     result(str(plan.folder.path))
@@ -106,7 +107,7 @@ def _resumed(target: Path | None, settings: Settings, *, own_engine: bool) -> Ru
     )
     name = ready.job.output.name
     if record is not None and record.status == "done" and folder.lora(name).exists():
-        raise ConfigError(f"{folder.path}: this run is done", f"loraforge train {folder.path} repeats it")
+        raise ConfigError(f"{folder.path}: this run is done", f"loraforge train {quote(str(folder.path))} repeats it")
     return build_plan(ready, folder, resume=newest_state(folder, name, ready.job.training.steps or 0))
 
 

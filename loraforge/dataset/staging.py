@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from loraforge.dataset.captions import read_caption, replace_bytes, with_trigger
 from loraforge.dataset.images import Picture, PictureError, list_pictures, load_rgb, opened, orientation
@@ -71,7 +72,7 @@ def entries(images: Path, trigger: str | None, encoders: str) -> list[Entry]:
         found.append(Entry(key if taken[key] == 1 else f"{key}-{taken[key]}", picture.path, caption))
     if faults:
         raise DatasetError(
-            "\n".join([f"{images}:", *(f"  {fault}" for fault in faults)]), f"see `loraforge lint {images}`"
+            "\n".join([f"{images}:", *(f"  {fault}" for fault in faults)]), f"see `loraforge lint {quote(str(images))}`"
         )
     return found
 

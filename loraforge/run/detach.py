@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
 from loraforge.engine.events import Event
 from loraforge.engine.lines import Splitter
@@ -90,7 +91,9 @@ def ask_to_stop(folder: RunFolder) -> int:
     """
     pid = (holder(folder.path / NAME) or {}).get("pid")
     if not isinstance(pid, int):
-        raise MachineError(f"{folder.path}: nobody runs it", f"loraforge train {folder.path} --resume goes on with it")
+        raise MachineError(
+            f"{folder.path}: nobody runs it", f"loraforge train {quote(str(folder.path))} --resume goes on with it"
+        )
     os.kill(pid, signal.SIGTERM)
     return pid
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any
 
 from loraforge.errors import MachineError
@@ -96,7 +97,7 @@ def owned(folder: Path, *, patience: float = _PATIENCE) -> Iterator[Lock]:
         pid = (holder(folder / NAME) or {}).get("pid", "?")
         raise MachineError(
             f"{folder}: another loraforge (process {pid}) is at work in it",
-            f"loraforge attach {folder} shows it; with --stop it ends it",
+            f"loraforge attach {quote(str(folder))} shows it; with --stop it ends it",
         )
     try:
         yield lock

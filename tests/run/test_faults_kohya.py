@@ -218,6 +218,11 @@ def test_a_detached_run_can_be_seen_and_stopped(home):
     assert (second.returncode, "another loraforge" in second.stderr) == (3, True), second.stderr
     stopped = loraforge("attach", str(folder.path), "--stop", "--json")
     assert stopped.returncode == 130, stopped.stderr
+    *events, ended = [json.loads(line) for line in stopped.stdout.splitlines()]
+    assert not [event for event in events if event["event"] == "problem"]
+    assert (ended["event"], ended["status"]) == ("ended", "interrupted")
+    again = loraforge("attach", str(folder.path), "--stop")
+    assert (again.returncode, "interrupted" in again.stderr) == (130, True), again.stderr
     record = standing(folder)
     assert (record.status, record.end) == ("interrupted", "interrupted")
     assert family(record.family) == []

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from loraforge.advice.importer import files, kohya_gui_json, kohya_toml
@@ -172,7 +173,7 @@ def _tables(
         kohya_toml.read_dataset(values, source, name)
         return source
     if not gui and _is_ours(values, options):
-        raise ConfigError(f"{name}: is a forge.toml already", f"loraforge check {name}")
+        raise ConfigError(f"{name}: is a forge.toml already", f"loraforge check {quote(name)}")
     source = Source("gui" if gui else "config", base)
     if gui and kohya_gui_json.is_gui(values):
         kohya_gui_json.read_gui(values, options, source, name)
