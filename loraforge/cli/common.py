@@ -76,6 +76,17 @@ def say_findings(findings: Iterable[Finding]) -> None:
             console.print(Text.assemble("          → ", printable(finding.fix)))
 
 
+def existing(path: Path | None, option: str) -> Path | None:
+    """Return what an option names.
+
+    Raises:
+        ConfigError: there is nothing there; going on without it would be another question than was asked.
+    """
+    if path is not None and not path.exists():
+        raise ConfigError(f"{option} {path}: there is no such file or folder", "check the path")
+    return path
+
+
 def load_settings(
     target: Path | None,
     *,

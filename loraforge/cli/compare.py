@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.progress import Progress
 
-from loraforge.cli.common import human, result
+from loraforge.cli.common import existing, human, result
 from loraforge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def compare(
     from loraforge.run.history import read_run
 
     amounts = _strengths(strengths)
+    if not generate:  # which writes the file, for the user to edit
+        existing(prompts, "--prompts")
     read = read_run(run)
     console = human()
     grids = [_generated(read, prompts or run / _PROMPTS, amounts, draw=generate), from_training(read)]

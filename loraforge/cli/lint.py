@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from loraforge.cli.common import human, printable, result
+from loraforge.cli.common import existing, human, printable, result
 from loraforge.errors import ConfigError, DatasetError
 
 
@@ -34,7 +34,7 @@ def lint(
     from loraforge.report import lint_console, lint_html
     from loraforge.trigger import find_tokenizers
 
-    sides = _sides(resolution)
+    sides, known = _sides(resolution), existing(tokenizers, "--tokenizers")
     console = human()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks = {}
@@ -52,7 +52,7 @@ def lint(
             sparse=not dense,
             text=text,
             embed=embed,
-            tokenizers=find_tokenizers([tokenizers] if tokenizers else []),
+            tokenizers=find_tokenizers([known] if known else []),
             cache=None if fresh else cache_folder(),
             progress=tell,
         )

@@ -2,6 +2,7 @@
 
 import os
 from datetime import datetime
+from json import dumps
 from pathlib import Path
 from shlex import quote
 
@@ -57,20 +58,22 @@ def train(
     )
     if from_weights is not None:
         refuse_rank(weights_of(from_weights), settings.job.network.rank)
-    plan = _resumed(target, settings, own_engine=engine is not None) if resume else _fresh(settings)
+    plan = _resumed(target, settings, own_engine=engine is not None) if resume else _fresh(settings, take=not dry_run)
     if dry_run:
-        result(command_line(quickened(plan)))
+        shown = quickened(plan)
+        result(dumps({"run": str(plan.folder.path), "command": shown.argv}) if json else command_line(shown))
         return 0
     if not json:
         human().print(_opening(plan), markup=False)
         say_findings(engine_findings(plan.ready.home) if plan.ready.home else ())
     if detach:
-        return _detached(plan, ["--json"] * json + ["--no-heal"] * (not heal) + [f"--allow={word}" for word in allow])
+        options = ["--json"] * json + ["--no-heal"] * (not heal) + [f"--allow={word}" for word in allow]
+        return _detached(plan, options, json=json)
     carry_out(plan, json=json, heal=heal, allowed=allow)
     return 0
 
 
-def _detached(plan: RunPlan, options: list[str]) -> int:
+def _detached(plan: RunPlan, options: list[str], *, json: bool) -> int:
     with owned(plan.folder.path):
         ready_to_start(plan)
         if read(plan.folder.state) is None:  # so that it can be attached to at once
@@ -82,15 +85,26 @@ def _detached(plan: RunPlan, options: list[str]) -> int:
         f"  loraforge attach {quote(str(plan.folder.path))} --stop   ends it",
         markup=False,
     )
-    result(str(plan.folder.path))
+    result(dumps({"run": str(plan.folder.path), "pid": pid}) if json else str(plan.folder.path))
     return 0
 
 
-def _fresh(settings: Settings) -> RunPlan:
+def _fresh(settings: Settings, *, take: bool) -> RunPlan:
     job = settings.job
     ready = settle(job, vram_gib=vram_gib(job), environ=os.environ)
-    folder = new_folder(job.output.dir, job.output.name, datetime.now().astimezone())
-    return build_plan(ready, folder, origins=origins_of(settings, ready.job))
+    while True:
+        folder = new_folder(job.output.dir, job.output.name, datetime.now().astimezone())
+        plan = build_plan(ready, folder, origins=origins_of(settings, ready.job))
+        if not take:
+            return plan
+        try:  # so that another start in the same second takes another folder
+            folder.path.mkdir(parents=True)
+        except FileExistsError:
+            if folder.path.is_dir():
+                continue
+        except OSError:  # told with its remedy, once the folder is to be held
+            pass
+        return plan
 
 
 def _resumed(target: Path | None, settings: Settings, *, own_engine: bool) -> RunPlan:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from loraforge.cli.common import human, result, say_findings
+from loraforge.cli.common import existing, human, result, say_findings
 from loraforge.dataset.captions import caption_path, read_caption
 from loraforge.dataset.images import some_pictures
 from loraforge.engine.hub import download as fetch, tokenizer_files
@@ -33,6 +33,7 @@ def trigger(
     json: bool = typer.Option(False, "--json", help="One JSON document on stdout."),
 ) -> int:
     """Show how the two text encoders read a trigger word, what is wrong with it, and better ones."""
+    existing(tokenizers, "--tokenizers")
     captions = _captions(images)
     if download:
         fetch(tokenizer_files(download_folder()))
