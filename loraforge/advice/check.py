@@ -1,6 +1,7 @@
 """Everything that can be known before the GPU: settings, engine, weights and pictures, as findings."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -115,7 +116,7 @@ def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = 
     cards = gpus()
     gpu = gpu_of(job, environ, cards)
     card = vram_gib if vram_gib is not None else gpu.total_gib if gpu else None
-    found += [("machine", finding) for finding in _card(job, card)]
+    found += [("machine", finding) for finding in (*_card(job, card), *_output(job))]
     machine = _machine(job, card, gpu, len(cards))
     usable = not has_errors(weight_faults) and not weights.missing
     facts = WeightFacts.of(weights.weights()) if usable else WeightFacts()
@@ -202,3 +203,16 @@ def _card(job: Job, card: float | None) -> Iterator[Finding]:
             "No NVIDIA GPU was found here; training FLUX.1 on a processor would take months.",
             "run on a machine with a GPU, or check for its card with --vram GB",
         )
+
+
+def _output(job: Job) -> Iterator[Finding]:
+    """Find what would keep a run's folder from being made."""
+    folder = job.output.dir / job.output.name
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        fault = "is a file" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "can't be written"
+    except OSError as error:
+        there, fault = folder, f"can't be reached: {error.strerror}"
+    if fault:
+        fix = "--set output.dir=PATH, or mend its permissions"
+        yield Finding("output-unusable", "error", "output.dir", f"{there} {fault}.", fix)

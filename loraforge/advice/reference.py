@@ -36,6 +36,7 @@ BESIDE_RULES: Mapping[str, tuple[str, str, str]] = {
     ),
     "no-images": ("error", "no folder of pictures is named", "`--images FOLDER`"),
     "dataset-unusable": ("error", "the folder can't be read, or holds no pictures", "what the finding names"),
+    "output-unusable": ("error", "the folder of the runs can't be made or written", "another `output.dir`"),
     "no-gpu": ("warning", "there is no NVIDIA card here", "`--vram GB`, to ask about another"),
     "memory-does-not-fit": ("error", "a phase is predicted to need more than the card has", "the `--set` it names"),
     "memory-tight": ("warning", "it may fit, by less than predictions err", "the `--set` it names"),
