@@ -143,7 +143,6 @@ ROWS = [
     (nothing, setting("dataset.resolution=1000"), 2, ["multiple of 16"]),
     (nothing, setting("dataset.trigger=a, b"), 2, ["dataset.trigger", "one word"]),
     (nothing, setting("dataset.trigger=a\nb"), 2, ["dataset.trigger", "one word"]),
-    (nothing, ("check", *BASE, "--set", "output.dir=pics/p0.txt"), 3, ["output-unusable", "p0.txt is a file"]),
     (nothing, ("lint", "pics", "--tokenizers", "nope"), 2, ["--tokenizers nope", "no such"]),
     (nothing, ("trigger", "zxqv", "--tokenizers", "nope"), 2, ["--tokenizers nope", "no such"]),
     (nothing, setting("dataset.trigger=#a"), 2, ["dataset.trigger", "begin with #"]),
