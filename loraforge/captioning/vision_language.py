@@ -53,10 +53,12 @@ def load_captioner(
     logging.disable_progress_bar()
     place = _device(torch, device)
     try:
-        kind = AutoConfig.from_pretrained(model).model_type
+        kind = AutoConfig.from_pretrained(model, trust_remote_code=False).model_type
         _check_kind(model, kind)
-        processor = AutoProcessor.from_pretrained(model, use_fast=True)
-        loaded = AutoModelForImageTextToText.from_pretrained(model, torch_dtype=_dtype(torch, place, precision))
+        processor = AutoProcessor.from_pretrained(model, use_fast=True, trust_remote_code=False)
+        loaded = AutoModelForImageTextToText.from_pretrained(
+            model, torch_dtype=_dtype(torch, place, precision), use_safetensors=True, trust_remote_code=False
+        )
         loaded = loaded.to(place).eval()
     except torch.OutOfMemoryError:
         raise MachineError(

@@ -27,6 +27,7 @@ from loraforge.engine.inspection import is_full_size
 from loraforge.engine.locate import EngineHome, locate
 from loraforge.engine.weights import TOKENIZERS, Weights, find_weights
 from loraforge.errors import TrainingError
+from loraforge.machine.secrets import without_secrets
 from loraforge.run.history import Run
 
 _SCRIPT = "flux_minimal_inference.py"
@@ -134,7 +135,7 @@ class _Studio:
         # The script takes a card wherever it sees one.
         cards = () if self.job.launch.device == "cpu" else names_of(self.job, self.environ)[:1]
         own["CUDA_VISIBLE_DEVICES"] = "".join(cards)
-        return {**self.environ, **_ENV, **self.job.launch.env, **own}
+        return {**without_secrets(self.environ), **_ENV, **self.job.launch.env, **own}
 
 
 class _Artist:

@@ -42,7 +42,8 @@ def _load(model: str) -> tuple[Any, Any, Any]:
     except ImportError:
         raise MachineError("--embed needs transformers", 'pip install "loraforge[engine]"') from None
     try:
-        return AutoImageProcessor.from_pretrained(model), AutoModel.from_pretrained(model), torch
+        processor = AutoImageProcessor.from_pretrained(model, trust_remote_code=False)
+        return processor, AutoModel.from_pretrained(model, use_safetensors=True, trust_remote_code=False), torch
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         message = f"the embedding model {model} can't be loaded: {first}"

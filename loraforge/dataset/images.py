@@ -1,6 +1,7 @@
 """The pictures of a folder: which files count, how large they are, and how they are opened safely."""
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 Size = tuple[int, int]
 FaultKind = Literal["vanished", "denied", "empty", "bomb", "unreadable", "truncated"]
 
+# Whatever a picture is called: what Pillow decodes itself. For PostScript it would start an interpreter.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "ICO", "TGA")
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -105,6 +108,15 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
+def _is_special(entry: "os.DirEntry[str]") -> bool:
+    """Tell whether an entry is a pipe or a device, which would be read for ever; what is gone is not."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def is_picture_name(name: str) -> bool:
     """Tell whether a file of this name counts as a picture."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS  # noqa: PTH122  # 10,000 names
@@ -132,7 +144,7 @@ def list_pictures(folder: Path) -> list[Picture]:
     captions = {entry.name for entry in entries if entry.name.endswith(CAPTION_EXTENSION)}
     pictures = []
     for entry in entries:
-        if is_picture_name(entry.name) and not is_folder(entry):
+        if is_picture_name(entry.name) and not is_folder(entry) and not _is_special(entry):
             path = folder / entry.name
             caption = path.stem + CAPTION_EXTENSION
             pictures.append(Picture(path, folder / caption if caption in captions else None))
@@ -182,7 +194,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     with _faults(path):
         if path.stat().st_size == 0:
             raise PictureError(path, "empty", "the file has zero bytes")
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(
                     path, "bomb", f"{image.width}×{image.height} pixels would fill the memory when opened"

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,5 +195,5 @@ def _sound(cache: Path) -> bool:
         with zipfile.ZipFile(cache) as archive:
             return archive.testzip() is None
     # A flipped bit may also ask for a password, or for a compression that does not exist.
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError):
         return False

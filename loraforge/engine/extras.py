@@ -54,7 +54,13 @@ def _fault(name: str, value: OptionValue, options: Mapping[str, Option], owned: 
         return f"is {_shown(value)}; {_allowed(option)}"
     if option.choices is not None and not all(item in option.choices for item in values):
         return f"is {_shown(value)}; {_allowed(option)}"
-    return _pickled(name, values)
+    return _imported(name, values) or _pickled(name, values)
+
+
+def _imported(name: str, values: list[Scalar]) -> str | None:
+    if name == "dataset_class" or (name == "lr_scheduler_type" and any("." in str(item) for item in values)):
+        return "is refused: the engine imports the module that it names, and runs it"
+    return None
 
 
 def _pickled(name: str, values: list[Scalar]) -> str | None:

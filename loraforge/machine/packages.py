@@ -14,6 +14,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from loraforge.machine.secrets import without_secrets
+
 _PROBE = Path(__file__).with_name("probe.py")
 _TIMEOUT = 120.0  # seconds; a first import of torch from a cold disk takes tens of them
 
@@ -87,6 +89,7 @@ def ask_python(executable: str, timeout: float = _TIMEOUT) -> PythonFacts:
     try:
         answer = subprocess.run(
             [executable, "-W", "ignore", str(_PROBE)],
+            env=without_secrets(),
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=timeout,

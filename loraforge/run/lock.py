@@ -68,7 +68,7 @@ def take(path: Path, about: str, *, patience: float = _PATIENCE) -> Lock | None:
 def holder(path: Path) -> dict[str, Any] | None:
     """Return what the holder of a lock wrote; None where nobody holds it."""
     try:
-        with path.open("r+", encoding="utf-8") as file:
+        with path.open("r+" if sys.platform == "win32" else "r", encoding="utf-8") as file:
             if _locked(file, looking=True):
                 return None
             file.seek(0)

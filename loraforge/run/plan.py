@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import sys
 import tomllib
@@ -17,6 +16,7 @@ from loraforge.config.job import Job
 from loraforge.engine.embedded_scope import beyond
 from loraforge.engine.render import Ground, Rendered, render
 from loraforge.errors import ConfigError
+from loraforge.machine.secrets import without_secrets
 from loraforge.run.folder import RunFolder
 from loraforge.run.settle import Ready
 
@@ -27,10 +27,6 @@ distributed_type: 'NO'
 debug: false
 use_cpu: {cpu}
 """
-_SECRET = re.compile(
-    r"TOKEN|SECRET|PASSW|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIAL|(^|_)AUTH(_|$)|(^|_)PAT$",
-    re.IGNORECASE,
-)
 # Colours and links would end up in the log; the engine wraps lines at 80 columns unless told otherwise.
 _ENV = {
     "PYTHONUNBUFFERED": "1",
@@ -127,7 +123,7 @@ def build_plan(
 
 def environment(plan: RunPlan, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the child's whole environment: the inherited one without secrets, then the plan's."""
-    kept = {name: value for name, value in environ.items() if not _SECRET.search(name) and name not in _UNSET}
+    kept = {name: value for name, value in without_secrets(environ).items() if name not in _UNSET}
     return {**kept, **plan.env}
 
 

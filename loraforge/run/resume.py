@@ -1,7 +1,9 @@
 """Going on with an interrupted run: which of its states is sound, and whether it is still the same run."""
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -101,7 +103,7 @@ def is_sound(state: Path) -> bool:
     # What is damaged at random may fail in any way that a zip has.
     except (OSError, ValueError, TypeError, KeyError, HeaderError, NotImplementedError, RuntimeError, EOFError):
         return False
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OverflowError):
         return False
     return state.name.endswith(f"-step{step:08d}-state")
 

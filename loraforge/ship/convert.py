@@ -11,6 +11,7 @@ from loraforge.engine.diffusers_layout import DOUBLE, SINGLE, diffusers_modules
 from loraforge.engine.header import HeaderError, read_header
 from loraforge.engine.locate import EngineHome
 from loraforge.errors import MachineError, TrainingError
+from loraforge.machine.secrets import without_secrets
 from loraforge.ship.lora_file import DOWN
 
 _LAYERS = {"double_blocks": DOUBLE, "single_blocks": SINGLE}
@@ -37,7 +38,7 @@ def convert(
         script = Path(__file__).with_name("engine_convert.py")
         done = subprocess.run(
             [str(python or sys.executable), str(script), str(home.path), str(source), str(made)],
-            env={**environ, "COLUMNS": "1000", "NO_COLOR": "1", "PYTHONUTF8": "1"},
+            env={**without_secrets(environ), "COLUMNS": "1000", "NO_COLOR": "1", "PYTHONUTF8": "1"},
             capture_output=True,
             text=True,
             encoding="utf-8",

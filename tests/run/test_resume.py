@@ -87,6 +87,26 @@ def test_a_state_of_another_step_is_not_whole(folder):
     assert not is_sound(state)
 
 
+def test_a_bit_that_makes_stored_bytes_compressed_is_damage(folder):
+    """Zlib has an error of its own for it."""
+    path = folder.output / "a[1] b-step00000008-state" / "optimizer.bin"
+    with zipfile.ZipFile(path, "w") as archive:  # stored
+        archive.writestr("x", b"\xff" * 64)
+    data = bytearray(path.read_bytes())
+    data[8] = 8  # of the local header, and of the directory: the method becomes deflate
+    data[data.index(b"PK\x01\x02") + 10] = 8
+    path.write_bytes(data)
+    assert not is_sound(path.parent)
+
+
+@pytest.mark.parametrize("step", ["Infinity", "1e999"])
+def test_a_step_beyond_all_numbers_is_damage(folder, step):
+    """It is no number of steps."""
+    state = folder.output / "a[1] b-step00000008-state"
+    (state / "train_state.json").write_text(f'{{"current_epoch": 1, "current_step": {step}}}')
+    assert not is_sound(state)
+
+
 def test_a_state_of_a_diverged_run_is_passed_over(folder):
     """Weights that are not finite would stay so for the rest of the run."""
     save_file({"x": np.array([1, np.nan], np.float32)}, folder.output / "a[1] b-step00000008-state/model.safetensors")

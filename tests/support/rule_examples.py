@@ -263,7 +263,6 @@ EXAMPLES: dict[str, Example] = {
     "validation-split-whole": _x("validation_split", "0", "engine.extra.validation_split=0.0"),
     "validation-on-small-set": _x("validation_split", "0.1", "engine.extra.validation_split=0.6"),
     "debug-dataset-trains-nothing": _x("debug_dataset"),
-    "dataset-class-replaces-data": _x("dataset_class", "mine.Set"),
     "cache-check-skipped": _x(
         "skip_cache_check", quiet="engine.extra.skip_cache_check=true; memory.cache_text_encoders=memory"
     ),

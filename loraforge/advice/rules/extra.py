@@ -201,13 +201,6 @@ def debug_dataset_trains_nothing(case: Case) -> Iterator[Hit]:
         yield _hit("debug_dataset", "debug_dataset is on")
 
 
-@rule("error", "sd-scripts train_network.py:516: the class is imported and run")
-def dataset_class_replaces_data(case: Case) -> Iterator[Hit]:
-    """A dataset class of one's own replaces the staged pictures and captions."""
-    if "dataset_class" in case.extra:
-        yield _hit("dataset_class", f"dataset_class {case.extra['dataset_class']}")
-
-
 @rule("warning", "sd-scripts flux_train_network.py:219, strategy_flux.py: a file that is there is taken as it is")
 def cache_check_skipped(case: Case) -> Iterator[Hit]:
     """Cached outputs of text encoders are trusted unread, also where they were cut off or made with other settings."""
