@@ -23,12 +23,12 @@ from loraforge.settings import load
 from loraforge.settings.layers import leaves
 from loraforge.settings.load import shown
 
-# What a run may change without becoming another one: where and how it is launched.
 # Options of the engine that draw random numbers where pictures are loaded.
 _DRAWN_BY_WORKERS = {
     "caption_dropout_rate", "caption_tag_dropout_rate", "color_aug", "enable_wildcard", "face_crop_aug_range",
     "flip_aug", "random_crop", "shuffle_caption",
 }  # fmt: skip
+# What a run may change without becoming another one: where and how it is launched.
 _FREE = ("launch.", "engine.path", "engine.python", "output.dir", "model.")
 
 

@@ -107,9 +107,8 @@ def _faults(error: ValidationError, values: Mapping[str, Any], origins: Mapping[
         if path in told:  # one line a setting: Pydantic reports each member of a union
             continue
         told.add(path)
-        if (
-            "[key]" in fault["loc"] and fault["type"] != "value_error"
-        ):  # of a free table: not the value is at fault, but what it is called
+        # In a free table not the value is at fault, but what it is called.
+        if "[key]" in fault["loc"] and fault["type"] != "value_error":
             yield f"{path} is no name: it begins with a letter or _ and holds no other signs than these and digits"
             continue
         yield f"{_fault(path, fault, values)} (set by {_origin(path, origins)})"
