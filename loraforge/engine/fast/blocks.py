@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+from loraforge.engine.fast.attention import with_dense_gradient
 from loraforge.engine.fast.compiled import note_compiled
 from loraforge.engine.fast.part import Context, Refused, known
 
@@ -32,6 +33,7 @@ def compile_blocks(context: Context) -> None:
     _check_compiler(context)
     double = known(flux_models.DoubleStreamBlock, "_forward", "a7337feae903")
     single = known(flux_models.SingleStreamBlock, "_forward", "1cbeb092361b")
+    attention = known(flux_models, "attention", "924df2be7817")
     dynamo, functorch = torch._dynamo.config, torch._functorch.config
     for name in ("recompile_limit", "cache_size_limit"):  # the newer and the older name
         if hasattr(dynamo, name):
@@ -47,6 +49,7 @@ def compile_blocks(context: Context) -> None:
     # Fused kernels keep float32 between operations where eager rounds to bf16; rounding as eager does keeps its losses.
     if hasattr(inductor, "emulate_precision_casts"):
         inductor.emulate_precision_casts = True
+    flux_models.attention = with_dense_gradient(attention)
     flux_models.DoubleStreamBlock._forward = _compiled(double, context)
     flux_models.SingleStreamBlock._forward = _compiled(single, context)
 
