@@ -1,6 +1,6 @@
 """Train full-size FLUX.1 a few steps in each of several ways, in one process on one card.
 
-usage: fast_rows.py ENGINE_DIR OUT.json [--rows NAME ...] [--steps N] [--profile FOLDER] [--tiny]
+usage: fast_rows.py ENGINE_DIR OUT.json [--rows NAME ...] [--steps N] [--profile FOLDER] [--segments FOLDER] [--tiny]
 
 The weights are random and made on the card: values do not matter to time and memory. sd-scripts' own
 `FluxNetworkTrainer.train` runs for each row; only the loading of files is replaced, so that one model serves all rows.
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fast_segments import segments
 from fast_steps import WARM, Steps
 from fast_ways import ROWS, Row, kernels
 from full_size import materialise, write_pictures
@@ -115,9 +116,10 @@ class Bench:
             network,
         )
         owners += (Adafactor, util.LossRecorder)
-        return [
+        kept = [
             (owner, name, value) for owner in owners for name, value in list(vars(owner).items()) if callable(value)
         ]
+        return [*kept, (self.models, "attention", self.models.attention)]
 
     def _fresh(self, row: Row) -> None:
         """Undo what the last row did to the engine, and have the model in the type that the next one needs."""
@@ -129,6 +131,8 @@ class Bench:
         strategies = importlib.import_module("library.strategy_base")
         for kind in ("Tokenize", "TextEncoding", "LatentsCaching", "TextEncoderOutputsCaching"):
             getattr(strategies, f"{kind}Strategy")._strategy = None
+        if not self.tiny:
+            torch.cuda.memory._set_allocator_settings("expandable_segments:False")
         dtype = torch.float8_e4m3fn if "fp8_base" in row.options else torch.bfloat16
         if self.model is None or self.model.dtype != dtype or self.model.blocks_to_swap:
             self.model = None
@@ -147,8 +151,8 @@ class Bench:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
-    def run(self, name: str, steps: int, profiles: Path | None = None) -> dict[str, Any]:
-        """Train a row and return what was seen; its profile is written if a folder for profiles is given."""
+    def run(self, name: str, steps: int, profiles: Path | None = None, memory: Path | None = None) -> dict[str, Any]:
+        """Train a row and return what was seen; a profile and a record of segments are written to folders given."""
         import torch
 
         from loraforge.engine import fast
@@ -159,7 +163,8 @@ class Bench:
         steps = row.steps or steps
         arguments = self._arguments(row, _slug(name), steps)
         context = fast.Context({**vars(arguments)}, say=lambda text: print(text, flush=True))
-        with kernels(row.kernels):
+        record = memory / f"{_slug(name)}.txt" if memory else None
+        with kernels(row.kernels), segments(record):
             applied = fast.apply(row.parts.split(",") if row.parts else [], context, context.say)
             if row.kernels == "unrounded":
                 torch._inductor.config.emulate_precision_casts = False
@@ -264,6 +269,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--profile", type=Path, metavar="FOLDER")
+    parser.add_argument("--segments", type=Path, metavar="FOLDER")
     parser.add_argument("--tiny", action="store_true")
     given = parser.parse_args()
     if given.profile:
@@ -275,7 +281,7 @@ def main() -> None:
         bench = Bench(given.engine.resolve(), Path(scratch), tiny=given.tiny)
         for name in given.rows:
             try:
-                rows.append(bench.run(name, given.steps, given.profile))
+                rows.append(bench.run(name, given.steps, given.profile, given.segments))
             except Exception as fault:  # noqa: BLE001 - the other rows still count
                 print(f"{name}: {type(fault).__name__}: {str(fault)[:600]}", flush=True)
                 continue

@@ -70,6 +70,8 @@ def choose(
     parts, left_out = ["hash"], {}
     if memory.cache_text_encoders != "off" and not engine.extra.get("validation_split"):
         parts.append("encoders")
+    if job.launch.device != "cpu":
+        parts.append("segments")
     parts.append("norms")
     if job.optimizer.name == "adafactor":
         parts.append("adafactor")

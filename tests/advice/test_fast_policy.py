@@ -34,24 +34,24 @@ def test_what_an_earlier_run_has_compiled_costs_little() -> None:
 @pytest.mark.parametrize(
     ("sections", "steps", "parts"),
     [
-        ({}, 500, {"hash", "encoders", "norms", "adafactor", "compile"}),
-        ({}, 20, {"hash", "encoders", "norms", "adafactor"}),
-        ({"engine": {"fast": "on"}}, 20, {"hash", "encoders", "norms", "adafactor", "compile"}),
+        ({}, 500, {"hash", "encoders", "segments", "norms", "adafactor", "compile"}),
+        ({}, 20, {"hash", "encoders", "segments", "norms", "adafactor"}),
+        ({"engine": {"fast": "on"}}, 20, {"hash", "encoders", "segments", "norms", "adafactor", "compile"}),
         ({"engine": {"fast": "off"}}, 500, set()),
         ({"engine": {"kind": "embedded"}}, 500, set()),
         ({"launch": {"device": "cpu"}}, 500, set()),
-        ({"optimizer": {"name": "adamw"}}, 500, {"hash", "encoders", "norms", "compile"}),
-        ({"launch": {"processes": 2}}, 500, {"hash", "encoders", "norms", "adafactor"}),
-        ({"network": {"module_dropout": 0.1}}, 500, {"hash", "encoders", "norms", "adafactor"}),
+        ({"optimizer": {"name": "adamw"}}, 500, {"hash", "encoders", "segments", "norms", "compile"}),
+        ({"launch": {"processes": 2}}, 500, {"hash", "encoders", "segments", "norms", "adafactor"}),
+        ({"network": {"module_dropout": 0.1}}, 500, {"hash", "encoders", "segments", "norms", "adafactor"}),
         (
             {"memory": {"cache_text_encoders": "off", "gradient_checkpointing": True}},
             500,
-            {"hash", "norms", "adafactor", "compile"},
+            {"hash", "segments", "norms", "adafactor", "compile"},
         ),
         (
             {"memory": {"gradient_checkpointing": True, "blocks_to_swap": 28}},
             500,
-            {"hash", "encoders", "norms", "adafactor", "swap", "compile"},
+            {"hash", "encoders", "segments", "norms", "adafactor", "swap", "compile"},
         ),
     ],
 )
@@ -72,7 +72,7 @@ def test_the_choice_is_told_in_one_line() -> None:
     """What is on comes first, then what is not and why."""
     short = choose(_job(), _SQUARE, steps=20, full_size=True).as_text()
     assert (
-        short
-        == "hash, encoders, norms, adafactor; without compile: compiling takes about 30 s, and 20 steps save about 6 s"
+        short == "hash, encoders, segments, norms, adafactor; "
+        "without compile: compiling takes about 30 s, and 20 steps save about 6 s"
     )
     assert choose(_job(engine={"fast": "off"}), [], steps=9, full_size=True).as_text() == 'none: engine.fast is "off"'

@@ -55,7 +55,7 @@ def test_three_steps_are_read_back(tmp_path):
     (plan,) = plans
     assert (plan.job.training.steps, plan.job.sampling.prompts, plan.job.training.save_states) == (3, [], False)
     assert [Path(part).name for part in plan.argv[-4:-2]] == ["gauge.py", "shim.py"]
-    assert plan.env[FAST_VARIABLE] == "hash,encoders,norms,adafactor,compile", (
+    assert plan.env[FAST_VARIABLE] == "hash,encoders,segments,norms,adafactor,compile", (
         "what pays for the whole run, not for three steps"
     )
     assert not plan.folder.path.exists()

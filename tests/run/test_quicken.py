@@ -39,7 +39,7 @@ def test_a_full_size_run_goes_through_the_shim(picture: Path) -> None:
     changed = [(one, other) for one, other in zip(plain.argv, fast.argv, strict=True) if one != other]
     assert [(Path(one).name, Path(other).name) for one, other in changed] == [("flux_train_network.py", "shim.py")]
     assert fast.env["LORAFORGE_ENGINE_DIR"] == "/opt/sd-scripts"
-    assert fast.env["LORAFORGE_FAST"] == "hash,encoders,norms,adafactor,compile"
+    assert fast.env["LORAFORGE_FAST"] == "hash,encoders,segments,norms,adafactor,compile"
     assert fast.env["LORAFORGE_TELEMETRY"] == "/runs/x/steps.ndjson"
     assert Path(fast.env["TORCHINDUCTOR_CACHE_DIR"]).parent == Path(fast.env["LORAFORGE_CACHE"])
     assert (fast.files, fast.cwd) == (plain.files, plain.cwd)

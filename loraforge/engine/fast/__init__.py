@@ -14,12 +14,14 @@ from loraforge.engine.fast.encoders import fetch_t5_when_needed
 from loraforge.engine.fast.hashes import begin_hash, hash_early
 from loraforge.engine.fast.norms import skip_norms
 from loraforge.engine.fast.part import Context, Part, Refused
+from loraforge.engine.fast.segments import grow_segments
 from loraforge.engine.fast.swap import swap_one_way
 
 # In the order of application.
 PARTS: Mapping[str, Part] = {
     "hash": hash_early,
     "encoders": fetch_t5_when_needed,
+    "segments": grow_segments,
     "norms": skip_norms,
     "adafactor": batch_adafactor,
     "swap": swap_one_way,

@@ -1,6 +1,7 @@
 """Block swap that copies one way only, and beside the work."""
 
 import contextlib
+import weakref
 from typing import Any
 
 from loraforge.engine.fast.part import Context, Refused, known
@@ -76,6 +77,10 @@ def _kept(module: Any) -> Any:
         # Pinned in place: torch's own pinned memory comes in powers of two.
         if int(torch.cuda.cudart().cudaHostRegister(kept.data_ptr(), kept.nbytes, 0)) != 0:
             _forget_error()  # pageable memory serves too, only slower
+        else:
+            # What is freed while it is pinned can't be pinned again by whoever gets the memory next.
+            ending = weakref.finalize(kept, torch.cuda.cudart().cudaHostUnregister, kept.data_ptr())
+            ending.atexit = False
         module._loraforge_host = kept
     return kept
 

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from loraforge.engine import fast
-from loraforge.engine.fast import norms, swap
+from loraforge.engine.fast import norms, segments, swap
 from loraforge.engine.fast.part import Context, Refused, fingerprint, known
 
 
@@ -64,6 +64,29 @@ def test_conditions(part: fast.Part, options: dict[str, object], why: str) -> No
     """Where a part has nothing to do it says so before it imports anything of the engine."""
     with pytest.raises(Refused, match=why):
         part(_context(**options))
+
+
+@pytest.mark.parametrize(
+    ("setting", "system", "release", "why"),
+    [
+        ("PYTORCH_ALLOC_CONF", "Linux", "6.8.0", "PYTORCH_ALLOC_CONF is set"),
+        ("PYTORCH_CUDA_ALLOC_CONF", "Linux", "6.8.0", "PYTORCH_CUDA_ALLOC_CONF is set"),
+        ("", "Windows", "11", "segments grow on Linux only"),
+        ("", "Linux", "6.6.87.2-microsoft-standard-WSL2", "segments grow on Linux only"),
+    ],
+)
+def test_segments_grow_where_they_can(
+    monkeypatch: pytest.MonkeyPatch, setting: str, system: str, release: str, why: str
+) -> None:
+    """The user's own setting decides, and where torch or the driver can't, it is left as it is."""
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    if setting:
+        monkeypatch.setenv(setting, "max_split_size_mb:512")
+    monkeypatch.setattr(segments.platform, "system", lambda: system)
+    monkeypatch.setattr(segments.platform, "release", lambda: release)
+    with pytest.raises(Refused, match=why):
+        segments.grow_segments(_context())
 
 
 def test_all_parts_have_a_reason() -> None:
