@@ -1,6 +1,7 @@
 """`loraforge train`."""
 
 import os
+from dataclasses import replace
 from datetime import datetime
 from json import dumps
 from pathlib import Path
@@ -9,9 +10,10 @@ from shlex import quote
 import typer
 
 from loraforge.advice.chosen import vram_gib
-from loraforge.advice.fitting import decided
+from loraforge.advice.fitting import decided, with_change
 from loraforge.cli.common import JOB_FILE, human, load_settings, result, say_findings
 from loraforge.cli.start import carry_out, ready_to_start
+from loraforge.config.job import Job
 from loraforge.engine.locate import engine_findings
 from loraforge.errors import ConfigError
 from loraforge.report.provenance import origins_of
@@ -22,9 +24,12 @@ from loraforge.run.lock import owned
 from loraforge.run.plan import RunPlan, build_plan, command_line
 from loraforge.run.quicken import fast_plan, quickened
 from loraforge.run.record import Record, read, write
-from loraforge.run.resume import newest_state, not_restored, ready_again, refuse_changes, refuse_rank, weights_of
+from loraforge.run.resume import newest_state, not_restored, ready_again, weights_of
 from loraforge.run.settle import settle
+from loraforge.run.unchanged import refuse_changes, refuse_pictures
 from loraforge.settings import Settings
+from loraforge.ship.lora_file import read_lora
+from loraforge.ship.refit import Refitted, refit
 
 
 def train(
@@ -52,13 +57,15 @@ def train(
     if from_weights is not None:
         if resume:
             raise ConfigError("--resume goes on with a run, --from-weights begins a new one", "leave one of them out")
-        assignments = [*assignments, f"engine.extra.network_weights={weights_of(from_weights)}"]
+        from_weights = weights_of(from_weights)
+        assignments = [*assignments, f"engine.extra.network_weights={from_weights}"]
     settings = load_settings(
         target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
     )
-    if from_weights is not None:
-        refuse_rank(weights_of(from_weights), settings.job.network.rank)
-    plan = _resumed(target, settings, own_engine=engine is not None) if resume else _fresh(settings, take=not dry_run)
+    if resume:
+        plan = _resumed(target, settings, own_engine=engine is not None)
+    else:
+        plan = _fresh(settings, from_weights, take=not dry_run)
     if dry_run:
         shown = quickened(plan)
         result(dumps({"run": str(plan.folder.path), "command": shown.argv}) if json else command_line(shown))
@@ -89,16 +96,22 @@ def _detached(plan: RunPlan, options: list[str], *, json: bool) -> int:
     return 0
 
 
-def _fresh(settings: Settings, *, take: bool) -> RunPlan:
+def _fresh(settings: Settings, weights: Path | None, *, take: bool) -> RunPlan:
     job = settings.job
     ready = settle(job, vram_gib=vram_gib(job), environ=os.environ)
+    fitted = _fitted(weights, job) if weights is not None else None
     while True:
         folder = new_folder(job.output.dir, job.output.name, datetime.now().astimezone())
+        if fitted is not None:
+            extra = {**ready.job.engine.extra, "network_weights": str(folder.begin)}
+            ready = replace(ready, job=with_change(ready.job, {"engine.extra": extra}))
         plan = build_plan(ready, folder, origins=origins_of(settings, ready.job))
         if not take:
             return plan
         try:  # so that another start in the same second takes another folder
             folder.path.mkdir(parents=True)
+            if fitted is not None:
+                fitted.save(folder.begin)
         except FileExistsError:
             if folder.path.is_dir():
                 continue
@@ -107,18 +120,30 @@ def _fresh(settings: Settings, *, take: bool) -> RunPlan:
         return plan
 
 
+def _fitted(weights: Path, job: Job) -> Refitted | None:
+    """Bring a LoRA to the rank and alpha of a run that begins with it, and say so; None where it has them."""
+    lora = read_lora(weights, hint="name a run folder, or a LoRA as sd-scripts writes it")
+    rank, alpha = job.network.rank, job.network.alpha
+    fitted = refit(lora, rank, alpha, seed=job.training.seed)
+    if fitted is not None:
+        had = ", ".join(map(str, fitted.ranks))
+        lost = f"; {fitted.error:.1%} of what it had learnt does not fit" if fitted.error else ""
+        human().print(f"{weights.name}: rank {had} brought to rank {rank}, alpha {alpha:g}{lost}", markup=False)
+    return fitted
+
+
 def _resumed(target: Path | None, settings: Settings, *, own_engine: bool) -> RunPlan:
     job = settings.job
-    folder = RunFolder(target.absolute()) if target is not None and (target / JOB_FILE).exists() else None
-    if folder is None:
-        folder = latest(job.output.dir, job.output.name)
+    named = RunFolder(target.absolute()) if target is not None and (target / JOB_FILE).exists() else None
+    folder = named or latest(job.output.dir, job.output.name)
     if folder is None:
         raise ConfigError(f"{job.output.dir / job.output.name}: holds no run to go on with", "leave --resume out")
-    ready = ready_again(folder, os.environ, job.engine.path if own_engine else None)
     record = read(folder.state)
-    refuse_changes(
-        ready.job, decided(job, len(ready.set_), vram_gib(job)), record.changed_paths if record is not None else ()
-    )
+    healed = record.changed_paths if record is not None else frozenset()
+    ready = ready_again(folder, os.environ, settings, healed, engine=job.engine.path if own_engine else None)
+    refuse_changes(ready.job, decided(job, len(ready.set_), vram_gib(job)), healed)
+    if named is None:  # a run that is named goes on with what it has staged
+        refuse_pictures(ready.set_, job.dataset.images, job.dataset.trigger)
     name = ready.job.output.name
     if record is not None and record.status == "done" and folder.lora(name).exists():
         raise ConfigError(f"{folder.path}: this run is done", f"loraforge train {quote(str(folder.path))} repeats it")

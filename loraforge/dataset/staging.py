@@ -21,6 +21,7 @@ from loraforge.dataset.images import Picture, PictureError, list_pictures, load_
 from loraforge.errors import DatasetError, MachineError
 
 _PLAIN_MODES = frozenset({"RGB", "L"})
+_DIGITS = 20  # of a staged name, from the picture's bytes
 _LATENTS = "_flux.npz"  # the engine's ending
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}
 
@@ -38,6 +39,11 @@ class Entry:
     stem: str
     source: Path
     caption: str
+
+    @property
+    def picture(self) -> str:
+        """What the picture's bytes alone make of the name."""
+        return self.stem[:_DIGITS]
 
 
 def entries(images: Path, trigger: str | None, encoders: str) -> list[Entry]:
@@ -143,7 +149,7 @@ def _caption(picture: Picture, trigger: str | None) -> str:
 
 def _key(data: bytes, caption: str, encoders: str) -> str:
     read_by = hashlib.sha256(f"{caption}\0{encoders}".encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{hashlib.sha256(data).hexdigest()[:20]}{read_by[:12]}"
+    return f"{hashlib.sha256(data).hexdigest()[:_DIGITS]}{read_by[:12]}"
 
 
 def _prepared(entry: Entry, store: Path) -> Path:

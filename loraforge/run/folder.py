@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "output"
 
     @property
+    def begin(self) -> Path:
+        """The LoRA that the run begins with, where it had to be brought to the run's rank."""
+        return self.path / "begin.safetensors"
+
+    @property
     def samples(self) -> Path:
         """Sample pictures; the engine decides this name."""
         return self.output / "sample"

@@ -1,4 +1,4 @@
-"""Going on with an interrupted run: which of its states is sound, and whether it is still the same run."""
+"""Going on with an interrupted run: what it was made from, and which of its states is sound."""
 
 import json
 import lzma
@@ -10,7 +10,7 @@ from pathlib import Path
 from loraforge.advice.chosen import names_of
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
-from loraforge.engine.header import HeaderError, read_header
+from loraforge.engine.header import HeaderError
 from loraforge.engine.inspection import is_full_size
 from loraforge.engine.locate import locate
 from loraforge.engine.weights import find_weights
@@ -18,30 +18,37 @@ from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
 from loraforge.run.plan import RunPlan
 from loraforge.run.settle import Ready
+from loraforge.run.unchanged import refuse_weights, taken
 from loraforge.run.verify import is_finite
-from loraforge.settings import load
-from loraforge.settings.layers import leaves
-from loraforge.settings.load import shown
+from loraforge.settings import Settings, load
 
 # Options of the engine that draw random numbers where pictures are loaded.
 _DRAWN_BY_WORKERS = {
     "caption_dropout_rate", "caption_tag_dropout_rate", "color_aug", "enable_wildcard", "face_crop_aug_range",
     "flip_aug", "random_crop", "shuffle_caption",
 }  # fmt: skip
-# What a run may change without becoming another one: where and how it is launched.
-_FREE = ("launch.", "engine.path", "engine.python", "output.dir", "model.")
 
 
-def ready_again(folder: RunFolder, environ: Mapping[str, str], engine: Path | None = None) -> Ready:
+def ready_again(
+    folder: RunFolder,
+    environ: Mapping[str, str],
+    asked: Settings | None = None,
+    healed: Collection[str] = (),
+    *,
+    engine: Path | None = None,
+) -> Ready:
     """Return what a run folder was made from, without the user's picture folder: everything is staged in it.
 
     Args:
         folder: the run folder.
         environ: the environment, for the places of engine and weights.
-        engine: the sd-scripts to go on with; None is that of the run.
+        asked: the settings of this start, for what a run may change; None changes nothing.
+        healed: settings that the run changed by itself, which stay.
+        engine: the sd-scripts to go on with, wherever else one is named.
 
     Raises:
-        ConfigError: it is no run folder, or it counts steps over several epochs, where the engine loses count.
+        ConfigError: it is no run folder, it counts steps over several epochs, where the engine loses count, or it would
+            go on with other weights.
         MachineError: engine or weights are gone.
     """
     try:
@@ -49,16 +56,16 @@ def ready_again(folder: RunFolder, environ: Mapping[str, str], engine: Path | No
         set_ = tuple(Entry(row["staged"], Path(row["source"]), row["caption"]) for row in rows)
     except (OSError, ValueError, TypeError, KeyError):
         raise ConfigError(f"{folder.path}: is not a run folder that can be resumed", "start a new run") from None
-    job = load(folder.job, cwd=folder.path).job
+    run = load(folder.job, cwd=folder.path).job
+    job = taken(run, asked, healed) if asked is not None else run
     if not in_one_epoch(job, len(set_)):
         raise ConfigError(
             "dataset.repeats makes several epochs of the run, in which the engine loses count after a resume",
             "start a new run without dataset.repeats",
         )
-    if engine is not None:
-        job = job.model_copy(update={"engine": job.engine.model_copy(update={"path": engine})})
     home = locate(option=engine, configured=job.engine.path, environ=environ) if job.engine.kind == "kohya" else None
     weights = find_weights(job.model, environ).weights()
+    refuse_weights(run, weights, environ)
     return Ready(job, weights, is_full_size(weights), home, set_, names_of(job, environ))
 
 
@@ -108,30 +115,6 @@ def is_sound(state: Path) -> bool:
     return state.name.endswith(f"-step{step:08d}-state")
 
 
-def refuse_changes(run: Job, now: Job, healed: Collection[str] = ()) -> None:
-    """Refuse to go on with other settings than the run began with.
-
-    Args:
-        run: what it runs with.
-        now: what is asked for.
-        healed: settings that the run changed by itself.
-
-    Raises:
-        ConfigError: naming every difference.
-    """
-    before, after = (dict(leaves(job.model_dump(mode="json"))) for job in (run, now))
-    changed = [
-        f"{path}: {shown(before.get(path))} then, {shown(value)} now"
-        for path, value in after.items()
-        if before.get(path) != value and not path.startswith(_FREE) and path not in healed
-    ]
-    if changed:
-        raise ConfigError(
-            "\n".join(["the settings are not those of the run:", *(f"  {change}" for change in changed)]),
-            "name the run folder to go on with its own settings; --from-weights RUN goes on as a new run with these",
-        )
-
-
 def not_restored(plan: RunPlan) -> str:
     """Say what a resumed run can't have as one that never stopped; empty when it is the same bit for bit."""
     job = plan.job
@@ -146,22 +129,6 @@ def not_restored(plan: RunPlan) -> str:
     if job.training.workers and (drawn := sorted(name for name in _DRAWN_BY_WORKERS if job.engine.extra.get(name))):
         return f"what the loader's workers draw ({', '.join(drawn)}); the LoRA is as good, and not the same bit for bit"
     return ""
-
-
-def refuse_rank(lora: Path, rank: int) -> None:
-    """Refuse to begin with a LoRA of another rank: its matrices don't fit.
-
-    Raises:
-        ConfigError: naming both.
-    """
-    shapes = (tensor.shape for name, tensor in read_header(lora).items() if name.endswith(".lora_down.weight"))
-    found = {shape[0] for shape in shapes}
-    if found != {rank}:
-        has = f"rank {', '.join(map(str, sorted(found)))}" if found else "no LoRA layers"
-        raise ConfigError(
-            f"{lora}: has {has}, and network.rank is {rank}",
-            f"--set network.rank={next(iter(found))} goes on with its own rank" if found else "name a LoRA",
-        )
 
 
 def weights_of(place: Path) -> Path:

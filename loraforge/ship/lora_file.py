@@ -15,6 +15,7 @@ from loraforge.engine.header import HeaderError, read_header
 from loraforge.errors import ConfigError
 
 _KINDS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8"}
+_HINT = "name another checkpoint with --step; `loraforge report RUN` lists the sound ones"
 DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 
 
@@ -40,13 +41,16 @@ class Lora:
         return float(self.tensors.get(module + ALPHA, rank)) / rank
 
 
-def read_lora(path: Path) -> Lora:
+def read_lora(path: Path, *, hint: str = _HINT) -> Lora:
     """Read a LoRA file whole.
+
+    Args:
+        path: the file.
+        hint: what to do if it is none.
 
     Raises:
         ConfigError: it is missing, damaged, or no LoRA.
     """
-    hint = "name another checkpoint with --step; `loraforge report RUN` lists the sound ones"
     try:
         entries = read_header(path)
         data = path.read_bytes()

@@ -35,7 +35,7 @@ def resize(lora: Lora, rank: int) -> Resized:
         raise ConfigError(f"--rank {rank}: the LoRA has rank {highest}", f"choose 1 to {highest - 1}, or leave it out")
     tensors: dict[str, Any] = {}
     for module in lora.modules():
-        up, down = _halves(lora, module, rank)
+        up, down = halves(lora, module, rank)
         tensors[module + UP], tensors[module + DOWN] = _rounded(up), _rounded(down)
         tensors[module + ALPHA] = np.array(float(down.shape[0]), np.float32)
     smaller = Lora(tensors, lora.metadata)
@@ -43,7 +43,7 @@ def resize(lora: Lora, rank: int) -> Resized:
     return Resized(smaller, difference(lora, smaller), difference(lora, rounded))
 
 
-def _halves(lora: Lora, module: str, rank: int) -> tuple[Any, Any]:
+def halves(lora: Lora, module: str, rank: int) -> tuple[Any, Any]:
     """Return the best factors of a rank; the decomposition is that of a small matrix between two QR factors."""
     up = lora.tensors[module + UP].astype(np.float64)
     down = lora.tensors[module + DOWN].astype(np.float64)

@@ -6,10 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from fake_runs import lora_tensors
+from safetensors.numpy import load_file, save_file
 from sets import small_set
 
 from loraforge.cli import run
 from loraforge.run.plan import RunPlan
+from loraforge.run.train import prepare
 
 
 @pytest.fixture
@@ -45,6 +48,55 @@ def test_two_starts_of_one_second_take_two_folders(argv, monkeypatch):
     assert first != second
     assert first.is_dir()
     assert second.is_dir()
+
+
+@pytest.fixture
+def begun(argv, monkeypatch) -> RunPlan:
+    """Return the plan of a run that was begun and then cut off."""
+    verb = importlib.import_module("loraforge.cli.train")
+    plans: list[RunPlan] = []
+    monkeypatch.setattr(verb, "carry_out", lambda plan, **_: (prepare(plan), plans.append(plan)))
+    assert run(argv) == 0
+    return plans[0]
+
+
+def test_a_resume_takes_what_may_change(argv, begun, capsys):
+    """Named or found, the run goes on with this start's launch, and says so in its job."""
+    for target in ([], [str(begun.folder.path)]):
+        assert run([*argv[:1], *target, *argv[1:], "--set=launch.grace_seconds=7", "--resume"]) == 0
+        assert "grace_seconds = 7.0" in begun.folder.job.read_text()
+        begun.folder.job.write_text(begun.files[begun.folder.job])
+    capsys.readouterr()
+
+
+def test_a_resume_notices_other_pictures(argv, begun, capsys):
+    """Through the settings it is refused; the run itself, by its name, goes on with what it has staged."""
+    Path("pics/p1.txt").write_text("an edited caption\n")
+    assert run([*argv, "--resume"]) == 2
+    assert "p1.png: another caption" in capsys.readouterr().err
+    assert run(["train", str(begun.folder.path), "--resume"]) == 0
+
+
+def test_a_new_run_takes_weights_of_another_rank(argv, monkeypatch, capsys):
+    """They are brought to the run's own, beside it; what was given stays as it is, and a dry run writes nothing."""
+    verb = importlib.import_module("loraforge.cli.train")
+    monkeypatch.setattr(verb, "carry_out", lambda *_, **__: None)
+    save_file({name: value.astype("float32") for name, value in lora_tensors(4).items()}, "given.safetensors")
+    before = Path("given.safetensors").read_bytes()
+    more = [
+        "--from-weights",
+        "given.safetensors",
+        "--set=engine.kind=kohya",
+        "--set=network.rank=6",
+        "--set=network.alpha=3",
+    ]
+    assert run([*argv, *more, "--dry-run"]) == 0
+    assert not list(Path().rglob("begin.safetensors"))
+    assert run([*argv, *more]) == 0
+    assert "given.safetensors: rank 4 brought to rank 6, alpha 3" in capsys.readouterr().err
+    (begin,) = Path().rglob("begin.safetensors")
+    assert {len(value) for name, value in load_file(begin).items() if name.endswith(".lora_down.weight")} == {6}
+    assert Path("given.safetensors").read_bytes() == before
 
 
 def _together(new_folder):

@@ -16,6 +16,7 @@ from loraforge.run.heal import Healer, run_healed
 from loraforge.run.plan import RunPlan, build_plan
 from loraforge.run.record import read
 from loraforge.run.train import prepare
+from loraforge.ship.lora_file import DOWN, difference, read_lora
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 # A step that does not fit, as torch tells of it.
@@ -119,16 +120,17 @@ def test_every_cause_has_its_name_and_the_run_is_done_at_last(folder):
     assert [change["settings"] for change in record.changes] == [{"memory.gradient_checkpointing": [False, True]}]
 
 
-def test_a_new_run_begins_with_the_weights_of_another(folder):
-    """`--from-weights` goes on from what was learnt, as a run of its own."""
-    flags = ["training.steps=2", "training.save_every_steps=none", "sampling.prompts=[]"]
+@pytest.mark.parametrize("change", [(), ("network.rank=6", "network.alpha=3")])
+def test_a_new_run_begins_with_the_weights_of_another(folder, change):
+    """`--from-weights` goes on from what was learnt, as a run of its own, also at another rank and alpha."""
+    flags = ["training.steps=2", "training.save_every_steps=none", "sampling.prompts=[]", *change]
     more = [part for flag in flags for part in ("--set", flag)]
     done = loraforge("train", str(folder.path), "--from-weights", str(folder.path), *more, "--json")
     assert done.returncode == 0, done.stderr
     ended = json.loads(done.stdout.splitlines()[-1])
-    from safetensors.torch import load_file
-
-    before, after = load_file(folder.lora("demo")), load_file(ended["lora"])
     assert Path(ended["run"]) != folder.path
-    moved = max(float((after[name] - before[name]).abs().max()) for name in before)
-    assert 0 < moved < 0.01, "two steps, the first with a rate of 0, from where the other run had come to"
+    before, after = read_lora(folder.lora("demo")), read_lora(Path(ended["lora"]))
+    ranks = {int(after.tensors[module + DOWN].shape[0]) for module in after.modules()}
+    assert ranks == ({6} if change else {int(before.tensors[before.modules()[0] + DOWN].shape[0])})
+    # Two steps, the first with a rate of 0, from where the other run had come to in six.
+    assert 0 < difference(before, after) < 0.5
