@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from loraforge.dataset.captions import replace_bytes
+from loraforge.dataset.captions import CAPTION_SUFFIX, leads_out, replace_bytes
 from loraforge.errors import DatasetError
 
 FOLDER = ".loraforge-history"
@@ -77,6 +77,8 @@ class CaptionHistory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / FOLDER / _FILE
+        if self.path.is_symlink() or self.path.parent.is_symlink():
+            raise DatasetError(f"{self.path} is a link, which is not followed", "move it away to begin a new history")
         self._operation = uuid.uuid4().hex
         self._records = self._read()
         self._last = {record.file: record for record in self._records}
@@ -103,9 +105,10 @@ class CaptionHistory:
             DatasetError: the folder can't be written to, or is gone.
         """
         after = None if data is None else _text(data)
-        if caption.is_symlink() and (target := caption.resolve()).suffix != caption.suffix:
-            # A stranger's dataset must not reach into files that are no captions.
-            raise CaptionError(f"{caption} is a link to {target}, which is no caption", "put a file in its place")
+        if leads_out(caption):
+            raise CaptionError(
+                f"{caption} is a link out of its folder, to {os.path.realpath(caption)}", "put a file in its place"
+            )
         try:
             before = _content(caption)
         except OSError as error:
@@ -185,10 +188,10 @@ class CaptionHistory:
         for line in lines:
             try:
                 record = Record(**json.loads(line))
-                safe = Path(record.file).name == record.file and record.file not in {"", ".", ".."}
+                safe = Path(record.file).name == record.file and Path(record.file).suffix == CAPTION_SUFFIX
             except (ValueError, TypeError):  # cut off by a crash, or another version's
                 continue
-            if safe:  # a history that came with a stranger's dataset must not reach outside its folder
+            if safe:  # a history that came with a stranger's dataset must not reach outside its folder, or other files
                 records.append(record)
         return records
 

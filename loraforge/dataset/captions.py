@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from loraforge.dataset.images import IMAGE_EXTENSIONS
+
 CAPTION_SUFFIX = ".txt"
 
 # A caption is a sentence; whoever put a megabyte here did not mean to, and both text encoders would cut it anyway.
@@ -16,6 +18,7 @@ MAX_BYTES = 64 * 1024
 Problem = Literal[
     "missing",  # there is no such file
     "unreadable",  # no permission, not a regular file, or it vanished meanwhile
+    "not-followed",  # a link that leads out of the folder, to what need not be a caption
     "empty",  # the engine stops on an empty file
     "first-line-blank",  # text exists, but the engine reads the first line only
     "several-lines",  # what follows the first line is never trained
@@ -44,9 +47,25 @@ def caption_path(picture: Path) -> Path:
     return picture.with_suffix(CAPTION_SUFFIX)
 
 
+def leads_out(path: Path) -> bool:
+    """Tell whether a caption is a link out of its folder, to anything but the caption of a picture there.
+
+    A folder from elsewhere could have its reader's own files shown, trained and overwritten by such links.
+    """
+    if not path.is_symlink():
+        return False
+    target, folder = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
+    if target.suffix != CAPTION_SUFFIX:
+        return True
+    suffixes = (form for suffix in IMAGE_EXTENSIONS for form in (suffix, suffix.upper()))
+    return not target.is_relative_to(folder) and not any(target.with_suffix(suffix).is_file() for suffix in suffixes)
+
+
 def read_caption(path: Path) -> Caption:
     """Read a caption file without ever raising; problems are named in the result."""
     try:
+        if leads_out(path):
+            return Caption("", ("not-followed",))
         if not stat.S_ISREG(path.stat().st_mode):  # opening a named pipe would wait for ever
             return Caption("", ("unreadable",))
         with path.open("rb") as file:

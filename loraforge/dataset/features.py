@@ -16,7 +16,7 @@ from PIL import Image
 
 from loraforge.dataset import pixels
 from loraforge.dataset.compression import former_quality, jpeg_quality
-from loraforge.dataset.images import PictureError, Size, opened, orientation, to_rgb, turned
+from loraforge.dataset.images import PictureError, Size, check_bytes, opened, orientation, to_rgb, turned
 
 _VERSION = "v3"  # of the measurements; raising it forgets all remembered ones
 _SMALL = 256
@@ -99,8 +99,11 @@ def measure_all(
 
 def _recalled(path: Path, cache: Path | None) -> Measured:
     try:
+        check_bytes(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except PictureError as error:
+        return error
     except OSError:
         digest = ""  # `measure` finds out why
     try:

@@ -19,6 +19,7 @@ CAPTION_EXTENSION = ".txt"
 
 # An A2 scan at 600 dpi has 140 megapixels; what is beyond 179 is a trap or belongs shrunk before training.
 MAX_PIXELS = 178_956_970
+MAX_BYTES = 1 << 30  # more than that many pixels take in any format
 # Our own check below refuses; Pillow's warning would only be noise on the terminal.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -184,6 +185,20 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def check_bytes(path: Path) -> None:
+    """Refuse a file that is empty, or too large to be a picture, before anything of it is read.
+
+    Raises:
+        PictureError: it is, or there is no such file.
+    """
+    with _faults(path):
+        size = path.stat().st_size
+        if size == 0:
+            raise PictureError(path, "empty", "the file has zero bytes")
+        if size > MAX_BYTES:
+            raise PictureError(path, "bomb", f"{size / 2**30:.1f} GiB are more than a picture has")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture, its header read and its size found safe; pixels are decoded when used.
@@ -191,15 +206,11 @@ def opened(path: Path) -> Iterator[Image.Image]:
     Raises:
         PictureError: on entry for what the header shows, inside for what decoding shows.
     """
-    with _faults(path):
-        if path.stat().st_size == 0:
-            raise PictureError(path, "empty", "the file has zero bytes")
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise PictureError(
-                    path, "bomb", f"{image.width}×{image.height} pixels would fill the memory when opened"
-                )
-            yield image
+    check_bytes(path)
+    with _faults(path), Image.open(path, formats=_FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise PictureError(path, "bomb", f"{image.width}×{image.height} pixels would fill the memory when opened")
+        yield image
 
 
 def read_size(path: Path) -> Size:

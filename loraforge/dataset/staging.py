@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from loraforge.dataset.captions import read_caption, replace_bytes, with_trigger
-from loraforge.dataset.images import Picture, PictureError, list_pictures, load_rgb, opened, orientation
+from loraforge.dataset.captions import Caption, read_caption, replace_bytes, with_trigger
+from loraforge.dataset.images import PictureError, check_bytes, list_pictures, load_rgb, opened, orientation
 from loraforge.errors import DatasetError, MachineError
 
 _PLAIN_MODES = frozenset({"RGB", "L"})
 _DIGITS = 20  # of a staged name, from the picture's bytes
 _LATENTS = "_flux.npz"  # the engine's ending
+# What nobody knows the words of is not trained on the trigger alone.
+_UNREAD = {"unreadable": "can't be read", "not-followed": "is a link out of the folder, which is not followed"}
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}
 
 
@@ -66,12 +68,20 @@ def entries(images: Path, trigger: str | None, encoders: str) -> list[Entry]:
     faults: list[str] = []
     taken: dict[str, int] = {}
     for picture in pictures:
-        caption = _caption(picture, trigger)
+        read = read_caption(picture.caption_path) if picture.caption_path else Caption("")
+        if unread := [_UNREAD[problem] for problem in read.problems if problem in _UNREAD]:
+            faults.append(f"{picture.path.name}: its caption {unread[0]}")
+            continue
+        caption = with_trigger(read.text, trigger) if trigger else read.text
         if not caption:
             faults.append(f"{picture.path.name}: has no caption, and there is no trigger to stand in for it")
             continue
         try:
+            check_bytes(picture.path)
             key = _key(picture.path.read_bytes(), caption, encoders)
+        except PictureError as fault:
+            faults.append(fault.message)
+            continue
         except OSError as fault:
             faults.append(f"{picture.path.name}: can't be read: {fault.strerror}")
             continue
@@ -140,11 +150,6 @@ def harvest(folder: Path, store: Path) -> int:
 def caches(folder: Path, stem: str) -> Iterator[Path]:
     """Yield the cache files of one entry: `<stem>_<suffix>.npz`."""
     return (path for path in sorted(folder.glob(f"{stem}_*.npz")))
-
-
-def _caption(picture: Picture, trigger: str | None) -> str:
-    text = read_caption(picture.caption_path).text if picture.caption_path else ""
-    return with_trigger(text, trigger) if trigger else text
 
 
 def _key(data: bytes, caption: str, encoders: str) -> str:

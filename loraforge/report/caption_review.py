@@ -14,6 +14,7 @@ _SIDE = 320
 _PROBLEMS = {
     "missing": "no caption",
     "unreadable": "the caption can't be read",
+    "not-followed": "a link out of the folder, which is not followed",
     "empty": "the caption is empty",
     "first-line-blank": "the first line is blank, and the engine reads no other",
     "several-lines": "several lines; the engine reads the first",

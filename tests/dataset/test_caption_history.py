@@ -1,11 +1,13 @@
 """The history of captions."""
 
 import json
+import re
+from dataclasses import asdict
 
 import pytest
 
 from loraforge.dataset import caption_history
-from loraforge.dataset.caption_history import CaptionError, CaptionHistory, Undone
+from loraforge.dataset.caption_history import FOLDER, CaptionError, CaptionHistory, Record, Undone
 from loraforge.errors import DatasetError
 
 
@@ -126,16 +128,32 @@ def test_an_unreadable_caption_is_left_alone(tmp_path):
     assert history.undo() == Undone("caption", ("b.txt",), ("a.txt",))
 
 
-def test_a_link_that_leads_to_no_caption_is_refused(tmp_path):
-    """A dataset from elsewhere can't have other files of its reader overwritten."""
-    mine, shared = tmp_path / "notes.md", tmp_path / "shared.txt"
-    mine.write_text("mine")
-    shared.write_text("old")
+def test_a_link_that_leads_out_is_refused(tmp_path):
+    """A dataset from elsewhere overwrites no other file of its reader; a caption beside its picture may be."""
+    mine, notes, shared = tmp_path / "notes.md", tmp_path / "notes.txt", tmp_path / "shared.txt"
+    for path in (mine, notes, shared):
+        path.write_text("mine")
+    (tmp_path / "shared.PNG").touch()
     folder = tmp_path / "set"
     folder.mkdir()
-    (folder / "a.txt").symlink_to(mine)
-    (folder / "b.txt").symlink_to(shared)
-    with pytest.raises(CaptionError, match=r"notes\.md"):
-        _write(folder, a="ours")
-    _write(folder, b="ours")
-    assert (mine.read_text(), shared.read_text()) == ("mine", "ours")
+    for name, target in (("a", mine), ("b", notes), ("c", shared)):
+        (folder / f"{name}.txt").symlink_to(target)
+    for name, target in (("a", mine), ("b", notes)):
+        with pytest.raises(CaptionError, match=re.escape(str(target))):
+            _write(folder, **{name: "ours"})
+    _write(folder, c="ours")
+    assert [path.read_text() for path in (mine, notes, shared)] == ["mine", "mine", "ours"]
+
+
+def test_a_history_reaches_no_other_file(tmp_path):
+    """Neither by a link in its own place, nor by the name of what is no caption."""
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / "p0.png").write_text("a picture")
+    record = Record("x", 0.0, "edit", "p0.png", "hostile", "a picture")
+    (tmp_path / FOLDER / "captions.jsonl").write_text(json.dumps(asdict(record)) + "\n")
+    assert CaptionHistory(tmp_path).undo() is None
+    assert (tmp_path / "p0.png").read_text() == "a picture"
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / FOLDER).symlink_to(tmp_path / FOLDER)
+    with pytest.raises(DatasetError, match="is a link"):
+        CaptionHistory(tmp_path / "set")

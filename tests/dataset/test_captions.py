@@ -119,6 +119,30 @@ def test_writing_is_atomic_and_keeps_permissions(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+def test_a_link_is_followed_to_captions_only(tmp_path):
+    """To one in the folder or beside a picture; a token or a diary of the reader's is none."""
+    folder = tmp_path / "set"
+    (folder / "deep").mkdir(parents=True)
+    inside, beside, diary, token = folder / "deep/x.txt", tmp_path / "y.txt", tmp_path / "diary.txt", tmp_path / "token"
+    for path in (inside, beside, diary, token):
+        path.write_text(path.name)
+    (tmp_path / "y.JPG").touch()
+    read = {}
+    for target in (inside, beside, diary, token):
+        link = folder / f"{target.stem}.txt"
+        link.symlink_to(target)
+        read[target.name] = read_caption(link)
+    assert read == {
+        "x.txt": Caption("x.txt"),
+        "y.txt": Caption("y.txt"),
+        "diary.txt": Caption("", ("not-followed",)),
+        "token": Caption("", ("not-followed",)),
+    }
+    (tmp_path / "linked").symlink_to(folder)
+    assert read_caption(tmp_path / "linked" / "x.txt") == Caption("x.txt"), "the folder itself may be a link"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
 def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     """Also a link to a file that is not there yet."""
     for name, before in (("old.txt", b"old"), ("new.txt", None)):

@@ -144,6 +144,24 @@ def test_all_faults_come_at_once(tmp_path, images):
     assert "p1.png" in caught.value.message
 
 
+def test_what_can_not_be_read_is_not_trained_on_the_trigger_alone(tmp_path, images):
+    """A caption that leads out of the folder, one that is no file, and a picture too large to be one."""
+    (tmp_path / "secret").write_text("token")
+    for name in ("p0.txt", "p1.txt"):
+        (images / name).unlink()
+    (images / "p0.txt").symlink_to(tmp_path / "secret")
+    (images / "p1.txt").mkdir()
+    with (images / "p2.png").open("r+b") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(DatasetError) as caught:
+        entries(images, "zx", "e")
+    assert caught.value.message.splitlines()[1:] == [
+        "  p0.png: its caption is a link out of the folder, which is not followed",
+        "  p1.png: its caption can't be read",
+        "  p2.png: 1.0 GiB are more than a picture has",
+    ]
+
+
 def test_undecodable_pictures_are_all_named(tmp_path, images):
     """A truncated picture is found now, not by the engine after the models are loaded."""
     for name in ("p0.png", "p2.png"):

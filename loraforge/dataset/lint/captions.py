@@ -119,6 +119,17 @@ def unreadable(scene: Scene) -> Iterator[Hit]:
 
 
 @rule(
+    "caption-not-followed",
+    "error",
+    reason="In a set from elsewhere such a link could have any file of yours shown and trained.",
+    fix="Put the caption itself in its place; links to captions in this folder, or beside a picture, are followed.",
+)
+def not_followed(scene: Scene) -> Iterator[Hit]:
+    """A link out of the folder, to no picture's caption."""
+    yield from _problem(scene, "not-followed", "the caption is a link out of the folder, and not read")
+
+
+@rule(
     "caption-wrong-extension",
     "warning",
     reason="Captions are read from .txt files; what stands in others is never trained.",

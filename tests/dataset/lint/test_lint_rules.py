@@ -144,6 +144,7 @@ FIRES = {
     "caption-control-characters": captioned("zxy, cafe", "control-characters"),
     "caption-too-large": captioned("zxy, cafe", "too-large"),
     "caption-unreadable": captioned("", "unreadable"),
+    "caption-not-followed": captioned("", "not-followed"),
     "caption-wrong-extension": scene(entries=[Entry("p00.caption", is_folder=False, target=None)]),
     "caption-without-picture": scene(entries=[Entry("lost.txt", is_folder=False, target=None)]),
     "trigger-absent": captioned("old mill"),
