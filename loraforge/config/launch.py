@@ -17,6 +17,8 @@ _REFUSED = re.compile(
     r"|USER|LOGNAME|XDG_.*|HF_HOME|HF_ENDPOINT|HF_MODULES_CACHE|HUGGINGFACE_.*|TRANSFORMERS_.*)$",
     re.IGNORECASE,
 )
+# The login of an address, as in https://user:token@host/.
+LOGIN = re.compile(r"(?<=://)[^\s/'\"<>]*@")
 
 
 def _allowed(name: str) -> str:
@@ -25,8 +27,14 @@ def _allowed(name: str) -> str:
     return name
 
 
+def _without_login(value: str) -> str:
+    if LOGIN.search(value):
+        raise ValueError("is refused: it holds the login of an address, which would be written into files")
+    return value
+
+
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_allowed)]
-EnvValue = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00\r\n]*$")]
+EnvValue = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00\r\n]*$"), AfterValidator(_without_login)]
 
 
 GpuIds = Annotated[

@@ -160,9 +160,13 @@ def test_rules_across_sections(tmp_path, assignment, part):
 
 def test_secrets_do_not_reach_the_environment_table(tmp_path):
     """A token in [launch] env would be written into the run folder; its value is not echoed either."""
-    text = refused(tmp_path, '[launch]\nenv = { HF_TOKEN = "hf_planted", LD_PRELOAD = "x.so", OK = "1" }\n')
+    text = refused(
+        tmp_path,
+        '[launch]\nenv = { HF_TOKEN = "hf_planted", LD_PRELOAD = "x.so", URL = "https://hf_planted@host", OK = "1" }\n',
+    )
     assert "launch.env.HF_TOKEN is refused" in text
     assert "launch.env.LD_PRELOAD is refused" in text
+    assert "launch.env.URL" in text
     assert "hf_planted" not in text
 
 

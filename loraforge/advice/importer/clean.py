@@ -5,6 +5,7 @@ import html
 import re
 
 from loraforge.advice.importer.findings import found
+from loraforge.config.launch import LOGIN
 from loraforge.findings import Finding
 
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟″〝〞", '"') | dict.fromkeys("‘’‚‛′", "'"))
@@ -35,8 +36,9 @@ def decoded(data: bytes) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text with one kind of line end and without control characters."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).encode("utf-8", "replace").decode()
+    """Return a text with one kind of line end, without control characters and logins in addresses."""
+    text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return LOGIN.sub("", text).encode("utf-8", "replace").decode()
 
 
 def cleaned(text: str) -> tuple[str, list[Finding]]:

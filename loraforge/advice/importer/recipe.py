@@ -19,6 +19,7 @@ from loraforge.advice.importer.mend import mend
 from loraforge.advice.importer.shell import parse as parse_shell
 from loraforge.advice.importer.source import Given, Source
 from loraforge.config.job import Job
+from loraforge.config.launch import LOGIN
 from loraforge.engine.options import Option, known_options
 from loraforge.errors import ConfigError
 from loraforge.findings import Finding
@@ -92,6 +93,7 @@ def import_text(text: str, *, name: str, base: Path | None, options: Mapping[str
     """
     if len(text) > LARGEST:
         raise ConfigError(f"{name}: is larger than a mebibyte, which no recipe is", _HINT)
+    login = LOGIN.search(text) is not None
     text = plain(text)
     if not text.strip():
         raise ConfigError(f"{name}: is empty", _HINT)
@@ -99,6 +101,9 @@ def import_text(text: str, *, name: str, base: Path | None, options: Mapping[str
         source = _read(text, name, base, options)
         if not (source.options or source.data):
             raise ConfigError(f"{name}: holds no option that the engine knows", _HINT)
+        if login:
+            fix = "make a new password or token: this text has been around"
+            source.findings.append(found("secret-left-out", "the text", "A login in an address was cut out.", fix))
         return _imported(source, options, name)
     except RecursionError:
         raise ConfigError(f"{name}: a value is nested deeper than any recipe nests", _HINT) from None

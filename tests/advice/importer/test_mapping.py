@@ -226,6 +226,19 @@ def test_the_launcher_and_the_environment_are_read() -> None:
     assert "abc" not in imported.toml()
 
 
+@pytest.mark.parametrize("login", ["me:s3cret", "s3cret", "me:s3cret@more", "me:$WORD"])
+def test_a_login_in_an_address_is_cut_out(login: str, tmp_path: Path) -> None:
+    """Wherever it stands: in a variable, in an option, in a file that the command names."""
+    (tmp_path / "more.toml").write_text(f'training_comment = "https://{login}@host/x"\n')
+    head = f"WORD=s3cret\nPIP_INDEX_URL=https://{login}@host/simple HUB=http://{login}@host:80 "
+    imported = made(f"{head}{_WHOLE} --wandb_run_name https://{login}@host/y --config_file more.toml", tmp_path)
+    text = imported.toml()
+    assert "s3cret" not in text
+    assert "s3cret" not in "".join(map(str, imported.findings))
+    assert "secret-left-out" in {finding.code for finding in imported.findings}
+    assert "https://host/y" in text
+
+
 def test_arrays_of_arguments_are_read() -> None:
     """The idiom of careful scripts: ARGS=( ... ) and "${ARGS[@]}"."""
     imported = made(
