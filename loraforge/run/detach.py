@@ -34,6 +34,9 @@ def send_off(folder: RunFolder, options: Sequence[str] = ()) -> int:
         MachineError: it ended before it began.
     """
     console = folder.path / CONSOLE
+    flags = 0
+    if sys.platform == "win32":  # no console, whose end would be its own
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
     with console.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "loraforge", "train", str(folder.path), "--resume", *options],
@@ -41,12 +44,15 @@ def send_off(folder: RunFolder, options: Sequence[str] = ()) -> int:
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            creationflags=flags,
             cwd=folder.path,
         )
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
-        if (holder(folder.path / NAME) or {}).get("pid") == process.pid:
-            return process.pid
+        pid = (holder(folder.path / NAME) or {}).get("pid")
+        # On Windows a virtual environment's python starts another one, and that takes the folder.
+        if isinstance(pid, int) and (pid == process.pid or sys.platform == "win32"):
+            return pid
         if process.poll() is not None:
             break
         time.sleep(0.1)

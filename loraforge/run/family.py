@@ -50,12 +50,16 @@ class Watchdog:
     """
 
     def __init__(self, mark: str, holding: Sequence[int] = ()) -> None:
+        flags = 0
+        if sys.platform == "win32":  # where no session is made
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, mark],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # the terminal's Ctrl-C must not end it
+            creationflags=flags,
             env={name: os.environ[name] for name in _NEEDED if name in os.environ},
             pass_fds=() if sys.platform == "win32" else tuple(holding),
         )
