@@ -87,7 +87,8 @@ def predict_duration(job: Job, size: Size, pictures: int, card: Card, buckets: S
         "samples": samples * _sample(job, card),
         "saves": saves * (2.0 + 2.0 * training.save_states),
     }
-    measured = card.measured and (not compiled or kilotokens(job, size) >= _COMPILED_FROM)
+    known = training.precision == "bf16" and (not compiled or kilotokens(job, size) >= _COMPILED_FROM)
+    measured = card.measured and known
     return Duration(step, sum(spent.values()), measured, spent)
 
 

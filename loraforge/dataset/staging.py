@@ -112,11 +112,12 @@ def stage(set_: Iterable[Entry], store: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for entry in set_:
             try:
-                picture = _prepared(entry, store)
+                picture = _prepared(entry, store, folder)
             except PictureError as fault:
                 faults.append(fault.message)
                 continue
-            _link(picture, folder / picture.name)
+            if picture.parent != folder:
+                _link(picture, folder / picture.name)
             replace_bytes(folder / f"{entry.stem}.txt", f"{entry.caption}\n".encode())
             for cache in caches(store, entry.stem):
                 if _sound(cache):
@@ -154,15 +155,25 @@ def caches(folder: Path, stem: str) -> Iterator[Path]:
 
 def _key(data: bytes, caption: str, encoders: str) -> str:
     read_by = hashlib.sha256(f"{caption}\0{encoders}".encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{hashlib.sha256(data).hexdigest()[:_DIGITS]}{read_by[:12]}"
+    return f"{_digest(data)}{read_by[:12]}"
 
 
-def _prepared(entry: Entry, store: Path) -> Path:
-    """Return the picture in the store, written as the engine can read it: upright, opaque, a lower-case suffix."""
-    for known in _SUFFIXES.values():
-        if (ready := store / f"{entry.stem}{known}").exists():
-            return ready
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
+
+
+def _prepared(entry: Entry, store: Path, folder: Path) -> Path:
+    """Return the picture as the engine can read it: upright, opaque, a lower-case suffix; made where it is missing.
+
+    A run that begins again has it in its own folder, also when store and source are gone.
+    """
+    for place in (store, folder):
+        for known in _SUFFIXES.values():
+            if (ready := place / f"{entry.stem}{known}").exists():
+                return ready
     with opened(entry.source) as image:
+        if _digest(entry.source.read_bytes()) != entry.picture:
+            raise PictureError(entry.source, "vanished", "it is no longer the picture that the run was begun with")
         plain = image.mode in _PLAIN_MODES and orientation(image) == 1 and not image.has_transparency_data
         suffix = _SUFFIXES.get(image.format or "") if plain and getattr(image, "n_frames", 1) == 1 else None
         if suffix is not None:

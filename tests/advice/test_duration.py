@@ -67,6 +67,7 @@ def test_small_compiled_steps_are_estimates():
     assert predict_duration(job(), SIZE, 20, H100).measured
     assert not predict_duration(job(), (512, 512), 20, H100).measured
     assert predict_duration(job(engine={"fast": "off"}), (512, 512), 20, H100).measured
+    assert not predict_duration(job(training={"precision": "no"}), SIZE, 20, H100).measured
 
 
 def test_the_total_is_the_sum_of_its_parts():

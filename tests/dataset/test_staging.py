@@ -1,5 +1,7 @@
 """Staging: a stale cache can't be met, a warm one is reused, the user's folder stays untouched."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -160,6 +162,21 @@ def test_what_can_not_be_read_is_not_trained_on_the_trigger_alone(tmp_path, imag
         "  p1.png: its caption can't be read",
         "  p2.png: 1.0 GiB are more than a picture has",
     ]
+
+
+def test_a_run_that_begins_again_has_its_pictures(tmp_path, images):
+    """From its own folder, when store and source are gone; a source that changed does not take their name."""
+    found = entries(images, "zx", "e")
+    stage(found, tmp_path / "store", tmp_path / "run")
+    before = tree(tmp_path / "run")
+    shutil.rmtree(tmp_path / "store")
+    shutil.rmtree(images)
+    stage(found, tmp_path / "store", tmp_path / "run")
+    assert tree(tmp_path / "run").keys() == before.keys()
+    small_set(images)
+    picture(images / "p1.png", (0, 0, 0))
+    with pytest.raises(DatasetError, match=r"p1\.png: it is no longer the picture"):
+        stage(found, tmp_path / "store", tmp_path / "another")
 
 
 def test_undecodable_pictures_are_all_named(tmp_path, images):
