@@ -86,6 +86,7 @@ FAULTS: Mapping[str, tuple[Severity, str]] = {
     "sample-flags": ("warning", "Flags of sample prompts that have no setting, or differ between prompts."),
     # What had to change.
     "value-adjusted": ("warning", "The value is outside what works; the nearest that works is set."),
+    "engine-refuses": ("error", "The engine stops on the value; the nearest that works is set."),
     "value-refused": ("error", "The value is outside what loraforge accepts; its default is used."),
     "settings-contradict": ("error", "Two values exclude each other in the engine; one of them gives way."),
 }

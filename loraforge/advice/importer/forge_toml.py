@@ -64,6 +64,7 @@ def _comments(findings: Iterable[Finding]) -> dict[str, str]:
             comments[finding.where] = f"unset there: the engine's default ({finding.code})"
         elif finding.code in {
             "value-adjusted",
+            "engine-refuses",
             "settings-contradict",
             "warmup-with-constant",
             "optimizer-unsupported",

@@ -90,7 +90,7 @@ def _swapped(draft: Draft) -> int | None:
         blocks = blocks or _SPLIT_MODE
     if blocks is not None and blocks > _MOST_SWAPPED:
         message = f"{blocks} became {_MOST_SWAPPED}: the engine can swap no more of FLUX."
-        draft.note("value-adjusted", "memory.blocks_to_swap", message, f"--set memory.blocks_to_swap={_MOST_SWAPPED}")
+        draft.note("engine-refuses", "memory.blocks_to_swap", message, f"--set memory.blocks_to_swap={_MOST_SWAPPED}")
         blocks = _MOST_SWAPPED
     offloads = draft.source.options.get("cpu_offload_checkpointing")
     if blocks and offloads is not None and offloads.value:

@@ -11,6 +11,7 @@ _CAPTIONS = ".txt"
 _RESOLUTION = re.compile(r"\s*\d{1,6}\s*(?:,\s*\d{1,6}\s*)?")
 _TRIGGER = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
 _PATCH = 16
+_ENGINE_STEP = 32  # what sd-scripts insists on for FLUX
 _BUCKET_STEP = 64
 _SUBSET_ONLY = ("is_reg", "conditioning_data_dir", "network_multiplier", "custom_attributes")
 
@@ -165,23 +166,28 @@ def _buckets(draft: Draft) -> None:
     draft.put("dataset.buckets.enabled", value=True)
     draft.put("dataset.buckets.upscale", not no_upscale)
     multiple = max(_BUCKET_STEP, min(1024, round((step or _BUCKET_STEP) / _BUCKET_STEP) * _BUCKET_STEP))
-    _adjusted(draft, "step", step, multiple, "FLUX needs multiples of 64")
+    refused = step is not None and (step <= 0 or step % _ENGINE_STEP != 0)
+    _adjusted(draft, "step", step, multiple, "FLUX needs multiples of 64", refused=refused)
     resolution = draft.get("dataset.resolution")
     sides = resolution if isinstance(resolution, list) else [resolution]
     smallest = (256 if low is None else low) // multiple * multiple
     fitting = max(multiple, min(smallest, min(sides) // multiple * multiple))
-    _adjusted(draft, "min", low, fitting, "it must be a multiple of the step and not exceed the resolution")
+    why = "it must be a multiple of the step and not exceed the resolution"
+    _adjusted(draft, "min", low, fitting, why, refused=smallest > min(sides))
     largest = -(-max(1024 if high is None else high, *sides, multiple) // multiple) * multiple
     largest = min(largest, 8192 // multiple * multiple)
     if high is None and largest == 1024:
         draft.put_default("dataset.buckets.max", largest)
     else:
-        _adjusted(draft, "max", high, largest, "it must be a multiple of the step and at least the resolution")
+        why = "it must be a multiple of the step and at least the resolution"
+        refused = high is not None and -(-high // multiple) * multiple < max(sides)
+        _adjusted(draft, "max", high, largest, why, refused=refused)
 
 
-def _adjusted(draft: Draft, name: str, given: int | None, value: int, why: str) -> None:
+def _adjusted(draft: Draft, name: str, given: int | None, value: int, why: str, *, refused: bool) -> None:
     path = f"dataset.buckets.{name}"
     if given is not None and given != value:
-        draft.note("value-adjusted", path, f"{given} became {value}: {why}.", f"--set {path}={value}")
+        code = "engine-refuses" if refused else "value-adjusted"
+        draft.note(code, path, f"{given} became {value}: {why}.", f"--set {path}={value}")
     if given is not None or value != draft.get(path):
         draft.put(path, value)
