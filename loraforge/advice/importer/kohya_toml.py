@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any
 
 from loraforge.advice.importer.command import MOST_FINDINGS, unknown
@@ -21,6 +22,17 @@ _BASIC = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 _BOOLEAN = re.compile(r"^(\s*[\w-]+\s*=\s*)(True|False)(?=\s*(?:#.*)?$)", re.MULTILINE)
 # A key of a dataset file -> the option of the same meaning.
 DATA_KEYS: Mapping[str, str] = {"batch_size": "train_batch_size"}
+# All that the engine lets stand in one (library/config_util.py, ConfigSanitizer).
+_ALLOWED = frozenset({
+    "alpha_mask", "batch_size", "bucket_no_upscale", "bucket_reso_steps", "cache_info",
+    "caption_dropout_every_n_epochs", "caption_dropout_rate", "caption_extension", "caption_prefix",
+    "caption_separator", "caption_suffix", "caption_tag_dropout_rate", "class_tokens", "color_aug",
+    "conditioning_data_dir", "custom_attributes", "enable_bucket", "enable_wildcard", "face_crop_aug_range",
+    "flip_aug", "image_dir", "is_reg", "keep_tokens", "keep_tokens_separator", "max_bucket_reso", "metadata_file",
+    "min_bucket_reso", "network_multiplier", "num_repeats", "random_crop", "resize_interpolation", "resolution",
+    "secondary_separator", "shuffle_caption", "token_warmup_min", "token_warmup_step", "validation_seed",
+    "validation_split",
+})  # fmt: skip
 
 
 def looks_like(text: str) -> bool:
@@ -84,7 +96,8 @@ def read_dataset(values: Mapping[str, Any], source: Source, name: str) -> None:
     sets = [entry for entry in values.get("datasets", []) if isinstance(entry, dict)]
     general = values.get("general")
     merged: dict[str, Any] = {key: value for key, value in values.items() if key not in {"datasets", "general"}}
-    for key in list(merged)[:MOST_FINDINGS]:
+    above = tuple(merged)
+    for key in above[:MOST_FINDINGS]:
         message = "The engine stops at it: above [[datasets]] only [general] is allowed."
         source.findings.append(found("unknown-option", f"{name}: {key}", message, "write it below [general]"))
     merged |= general if isinstance(general, dict) else {}
@@ -103,6 +116,12 @@ def read_dataset(values: Mapping[str, Any], source: Source, name: str) -> None:
         message = f"It has {len(choices)} subsets; the first one of the largest resolution was taken."
         fix = "put the pictures of all subsets into one folder, or train the others in runs of their own"
         source.findings.append(found("several-datasets", name, message, fix))
+    inside = {**merged, **entry, **subset}
+    for key in [key for key in inside if key not in _ALLOWED and key != "subsets" and key not in above][:MOST_FINDINGS]:
+        nearest = get_close_matches(key, _ALLOWED, n=1)
+        fix = f"did you mean {nearest[0]}?" if nearest else "leave it out"
+        message = "The engine stops at it: no key of a dataset file."
+        source.findings.append(found("unknown-option", f"{name}: {key}", message, fix))
     merged |= {key: value for key, value in entry.items() if key != "subsets"} | subset
     source.data = {DATA_KEYS.get(key, key): Given(value, f"{name}: {key}", typed=True) for key, value in merged.items()}
 

@@ -62,11 +62,7 @@ def _rest(draft: Draft) -> None:
             table.pop("keep_tokens", None)  # it only says what a shuffle leaves in place
     for name in [*draft.source.options, *draft.source.data]:
         if name not in draft.options:
-            draft.source.options.pop(name, None)
-            draft.source.data.pop(name, None)
-            draft.note(
-                "not-carried", name, "The dataset file says it; no option or setting stands for it.", "leave it out"
-            )
+            _drop(draft, name)
             continue
         value = cast("OptionValue | None", draft.take(name))  # a list is all of the option's one type
         where = f"engine.extra.{name}"
@@ -89,3 +85,13 @@ def _rest(draft: Draft) -> None:
             extra[name] = value
     if extra:
         draft.put("engine.extra", {**draft.values.get("engine", {}).get("extra", {}), **extra})
+
+
+def _drop(draft: Draft, name: str) -> None:
+    """Leave out what stands in a dataset file and is no option; a key that the engine does not know has been told."""
+    draft.source.options.pop(name, None)
+    draft.source.data.pop(name, None)
+    told = {finding.where.rpartition(": ")[2] for finding in draft.findings if finding.code == "unknown-option"}
+    if name not in told:
+        why = "The dataset file says it; no option or setting stands for it."
+        draft.note("not-carried", name, why, "leave it out")

@@ -1,13 +1,15 @@
 """Files and folders people have: TOML, GUI JSON, fluxgym, N_name folders, prompt files."""
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loraforge.advice.importer import Imported, import_bytes, import_path, import_text
+from loraforge.advice.importer import Imported, import_bytes, import_path, import_text, kohya_toml
 from loraforge.config.job import Job
+from loraforge.engine.locate import EngineHome
 from loraforge.engine.options import snapshot
 from loraforge.errors import ConfigError
 
@@ -110,6 +112,43 @@ def test_a_gui_export_says_what_it_asks_of_the_network_and_no_setting_has() -> N
     told = [finding.message for finding in imported.findings if finding.code == "not-carried"]
     assert [message.split()[0] for message in told] == ["img_attn_dim", "split_qkv"]
     assert imported.values["network"]["targets"] == "single"
+
+
+_ODD_DATASET = """
+[general]
+num_repeat = 3
+[[datasets]]
+batch_size = 2
+interpolation_type = "area"
+[[datasets.subsets]]
+image_dir = "pics"
+is_reg = false
+secondary_separator = ";"
+"""
+
+
+def test_what_a_dataset_file_may_not_hold_is_told_once() -> None:
+    """The engine stops at a key that it does not know; what it knows is no fault."""
+    told = {finding.where: finding.code for finding in made(_ODD_DATASET).findings}
+    assert {where: code for where, code in told.items() if code in {"unknown-option", "not-carried"}} == {
+        "it: num_repeat": "unknown-option",
+        "it: interpolation_type": "unknown-option",
+    }
+
+
+@pytest.mark.engine
+def test_the_keys_of_a_dataset_file_are_the_engines(engine_home: EngineHome) -> None:
+    """Its own schema names them all."""
+    tree = ast.parse((engine_home.path / "library/config_util.py").read_text("utf-8"))
+    (sanitizer,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "ConfigSanitizer")
+    keys = set()
+    for node in sanitizer.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            (target,) = node.targets
+            if isinstance(target, ast.Name) and target.id.endswith("_SCHEMA") and "ARGPARSE" not in target.id:
+                names = [key.args[0] if isinstance(key, ast.Call) else key for key in node.value.keys]
+                keys |= {name.value for name in names if isinstance(name, ast.Constant)}
+    assert keys == kohya_toml._ALLOWED
 
 
 def test_what_a_gui_writes_by_itself_is_no_fault() -> None:
