@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from loraforge.config.engine import OptionValue
-from loraforge.config.launch import LOGIN
 from loraforge.engine.options import Option
 
 Scalar = bool | int | float | str
@@ -55,13 +54,7 @@ def _fault(name: str, value: OptionValue, options: Mapping[str, Option], owned: 
         return f"is {_shown(value)}; {_allowed(option)}"
     if option.choices is not None and not all(item in option.choices for item in values):
         return f"is {_shown(value)}; {_allowed(option)}"
-    return _secret(values) or _imported(name, values) or _pickled(name, values)
-
-
-def _secret(values: list[Scalar]) -> str | None:
-    if any(isinstance(item, str) and LOGIN.search(item) for item in values):
-        return "is refused: it holds the login of an address, which would be written into files"
-    return None
+    return _imported(name, values) or _pickled(name, values)
 
 
 def _imported(name: str, values: list[Scalar]) -> str | None:

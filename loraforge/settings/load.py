@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from loraforge.config.job import Job, contradictions
+from loraforge.config.launch import LOGIN
 from loraforge.engine.owned import OWNED
 from loraforge.errors import ConfigError
 from loraforge.presets import read_preset
 from loraforge.settings.fields import leaves_known, tables_known
-from loraforge.settings.layers import Layer, from_assignments, merge, nearest
+from loraforge.settings.layers import Layer, from_assignments, leaves, merge, nearest
 from loraforge.toml_file import read_toml
 
 DEFAULT_FILE = "forge.toml"
@@ -78,6 +79,9 @@ def load(
         job = Job.model_validate(merged.values)
     except ValidationError as fault:
         raise ConfigError(_report(_faults(fault, merged.values, origins))) from None
+    if logins := [path for path, value in leaves(job.model_dump(mode="json")) if LOGIN.search(str(value))]:
+        why = "holds the login of an address, which would be written into files"
+        raise ConfigError(_report(f"{path} {why} (set by {_origin(path, origins)})" for path in logins))
     if not contradictory and (clashes := list(contradictions(job))):
         raise ConfigError(_report(_clash(job, path, why, origins) for path, why in clashes))
     return Settings(job, origins, base)

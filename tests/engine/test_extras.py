@@ -50,11 +50,6 @@ def test_accepted(name: str, value: OptionValue) -> None:
             "a",
             'is "a"; only .safetensors files are read: others are pickles, which can run code',
         ),
-        (
-            "wandb_run_name",
-            "https://me:token@host/x",
-            "is refused: it holds the login of an address, which would be written into files",
-        ),
         ("network_dim", 8, "is decided by network.rank; set that instead"),
         ("min_snr_gamma", "5", 'is "5"; the engine takes a number'),
         ("min_snr_gamma", True, "is true; the engine takes a number"),

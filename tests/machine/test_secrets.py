@@ -11,16 +11,22 @@ from loraforge.machine.secrets import without_secrets
 
 
 def test_secrets_are_left_out():
-    """By their names; everything else stays."""
+    """By their names, or by a login in an address; everything else stays, a proxy too."""
     given = {
         "HF_TOKEN": "x",
         "MY_API_KEY": "y",
         "GH_PAT": "z",
         "AWS_ACCESS_KEY_ID": "w",
-        "PATH": "/bin",
-        "PATTERN": "p",
+        "CIVITAI_KEY": "v",
+        "MYSQL_PWD": "u",
+        "AZURE_STORAGE_CONNECTION_STRING": "t",
+        "SENTRY_DSN": "s",
+        "DATABASE_URL": "postgres://me:r@host/db",
     }
-    assert without_secrets(given) == {"PATH": "/bin", "PATTERN": "p", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    kept = {
+        "PATH": "/bin", "PATTERN": "p", "PWD": "/", "OLDPWD": "/", "KEYBOARD": "us", "HTTPS_PROXY": "http://me:q@proxy",
+    }  # fmt: skip
+    assert without_secrets({**given, **kept}) == {**kept, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
 
 
 @pytest.mark.spawns

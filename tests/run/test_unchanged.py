@@ -22,7 +22,10 @@ def _asked(**sections: dict[str, object]) -> Settings:
 def test_changed_settings_are_refused_by_name():
     """Another rank is another run, and so is another count of processes or a lost option; another launch is not."""
     run = Job.model_validate({"engine": {"extra": {"flip_aug": True, "network_weights": "a.safetensors"}}})
-    free = {"launch": {"grace_seconds": 5.0, "gpu_ids": "1", "env": {"A": "b"}}, "output": {"dir": Path("elsewhere")}}
+    free = {
+        "launch": {"grace_seconds": 5.0, "gpu_ids": "1", "env": {"OMP_NUM_THREADS": "2"}},
+        "output": {"dir": Path("elsewhere")},
+    }
     refuse_changes(run, Job.model_validate({**free, "engine": {"extra": {"flip_aug": True}, "fast": "off"}}))
     with pytest.raises(ConfigError) as caught:
         refuse_changes(run, Job.model_validate({"network": {"rank": 8}, "launch": {"processes": 2}}))
@@ -52,13 +55,13 @@ def test_what_may_change_is_taken_where_it_is_said():
         }
     )
     asked = _asked(
-        launch={"gpu_ids": "1", "env": {"A": "b"}},
+        launch={"gpu_ids": "1", "env": {"OMP_NUM_THREADS": "2"}},
         engine={"fast": "on"},
         model={"t5xxl": "moved.safetensors"},
         network={"rank": 8},
     )
     job = taken(run, asked, {"engine.fast"})
-    assert (job.launch.gpu_ids, job.launch.grace_seconds, job.launch.env) == ("1", 9.0, {"A": "b"})
+    assert (job.launch.gpu_ids, job.launch.grace_seconds, job.launch.env) == ("1", 9.0, {"OMP_NUM_THREADS": "2"})
     assert (job.engine.fast, job.engine.path) == ("off", Path("then"))
     assert job.model.t5xxl == Path("moved.safetensors")
     assert job.network.rank == 4, "what may not change is for refuse_changes"

@@ -161,13 +161,40 @@ def test_rules_across_sections(tmp_path, assignment, part):
 def test_secrets_do_not_reach_the_environment_table(tmp_path):
     """A token in [launch] env would be written into the run folder; its value is not echoed either."""
     text = refused(
-        tmp_path,
-        '[launch]\nenv = { HF_TOKEN = "hf_planted", LD_PRELOAD = "x.so", URL = "https://hf_planted@host", OK = "1" }\n',
+        tmp_path, '[launch]\nenv = { HF_TOKEN = "hf_planted", LD_PRELOAD = "x.so", OMP_NUM_THREADS = "1" }\n'
     )
     assert "launch.env.HF_TOKEN is refused" in text
     assert "launch.env.LD_PRELOAD is refused" in text
-    assert "launch.env.URL" in text
     assert "hf_planted" not in text
+
+
+_LOADING = (
+    "INTEL_LIBITTNOTIFY64", "INTEL_JIT_PROFILER64", "TORCH_ADDR2LINE_BINARY", "NVSHMEM_BOOTSTRAP_PLUGIN", "PATH",
+    "FI_PROVIDER_PATH", "OCL_ICD_FILENAMES", "NCCL_NET_PLUGIN", "NCCL_P2P_PLUGIN", "NCCL_DEBUG_FILE", "PYTHONSTARTUP",
+    "_PYTHON_SYSCONFIGDATA_NAME", "CUDA_INJECTION64_PATH", "TORCHINDUCTOR_CACHE_DIR", "MY_KEY", "HF_HUB_CACHE",
+    "OMP_TOOL_LIBRARIES",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _LOADING)
+def test_the_environment_table_sets_what_is_harmless_alone(tmp_path, name):
+    """Whatever could load code or hold a secret is refused, known or not; threads, cards and logs may be set."""
+    assert f"launch.env.{name} is refused" in refused(tmp_path, f'[launch]\nenv = {{ {name} = "x" }}\n')
+    harmless = ("NCCL_P2P_DISABLE", "OMP_NUM_THREADS", "PYTORCH_CUDA_ALLOC_CONF", "USE_LIBUV", "CUDA_VISIBLE_DEVICES")
+    table = "".join(f'{one} = "1"\n' for one in harmless)
+    assert tuple(loaded(tmp_path, f"[launch.env]\n{table}").job.launch.env) == harmless
+
+
+def test_a_login_in_an_address_is_refused_wherever_it_stands(tmp_path):
+    """What a job holds is written into files, and its metadata are published."""
+    text = refused(
+        tmp_path,
+        '[output.metadata]\ndescription = "see https://me:planted@host/"\ntags = ["a", "http://planted@host"]\n'
+        '[engine.extra]\nwandb_run_name = "https://planted@host"\n[output]\ndir = "a@b"\n',
+    )
+    assert text.count("holds the login of an address") == 3
+    assert "output.metadata.tags" in text
+    assert "planted" not in text
 
 
 @pytest.mark.parametrize(
