@@ -34,7 +34,14 @@ from loraforge.run.train import Outcome, prepare, train, words
 from loraforge.run.watch import enough_space
 
 
-def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collection[str] = ()) -> Outcome:
+def carry_out(
+    plan: RunPlan,
+    *,
+    json: bool,
+    heal: bool = True,
+    allowed: Collection[str] = (),
+    again: Callable[[], RunPlan] | None = None,
+) -> Outcome:
     """Prepare and run a plan, show it, and tell how it ended.
 
     Args:
@@ -42,6 +49,7 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
         json: whether a program reads.
         heal: whether to go on after what can be mended.
         allowed: consents to changes of the result; see `loraforge.run.heal.CONSENTS`.
+        again: plans it anew once the folder is held: who held it before may have gone on, or ended it.
 
     Raises:
         TrainingError: no proven LoRA came of it.
@@ -60,6 +68,7 @@ def carry_out(plan: RunPlan, *, json: bool, heal: bool = True, allowed: Collecti
         learning_rate=lambda step: learning_rate(plan.job.optimizer, step, plan.steps),
     )
     with owned(plan.folder.path) as lock, contextlib.ExitStack() as cards:
+        plan = again() if again is not None else plan
         ready_to_start(plan)
         stop = StopRequests()
         with _recording(plan, view, gpu_gib, stop) as recorded, stop.listening():

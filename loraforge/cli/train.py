@@ -1,5 +1,6 @@
 """`loraforge train`."""
 
+import contextlib
 import os
 from dataclasses import replace
 from datetime import datetime
@@ -13,9 +14,9 @@ from loraforge.advice.chosen import vram_gib
 from loraforge.advice.fitting import decided, with_change
 from loraforge.cli.common import JOB_FILE, human, load_settings, result, say_findings
 from loraforge.cli.start import carry_out, ready_to_start
-from loraforge.config.job import Job
+from loraforge.dataset.captions import replace_bytes
 from loraforge.engine.locate import engine_findings
-from loraforge.errors import ConfigError
+from loraforge.errors import ConfigError, MachineError
 from loraforge.report.provenance import origins_of
 from loraforge.run.detach import send_off
 from loraforge.run.folder import RunFolder, latest, new_folder
@@ -25,11 +26,12 @@ from loraforge.run.plan import RunPlan, build_plan, command_line
 from loraforge.run.quicken import fast_plan, quickened
 from loraforge.run.record import Record, read, write
 from loraforge.run.resume import newest_state, not_restored, ready_again, weights_of
-from loraforge.run.settle import settle
-from loraforge.run.unchanged import refuse_changes, refuse_pictures
+from loraforge.run.settle import Ready, settle
+from loraforge.run.unchanged import as_decided, refuse_changes, refuse_pictures
+from loraforge.run.verify import adapted_layers
 from loraforge.settings import Settings
 from loraforge.ship.lora_file import read_lora
-from loraforge.ship.refit import Refitted, refit
+from loraforge.ship.refit import refit
 
 
 def train(
@@ -58,14 +60,18 @@ def train(
         if resume:
             raise ConfigError("--resume goes on with a run, --from-weights begins a new one", "leave one of them out")
         from_weights = weights_of(from_weights)
+    elif not resume and target is not None and RunFolder(target).begin.exists():
+        from_weights = RunFolder(target).begin.absolute()  # what is repeated begins with its own
+    if from_weights is not None:
         assignments = [*assignments, f"engine.extra.network_weights={from_weights}"]
     settings = load_settings(
         target, preset=preset, images=images, trigger=trigger, assignments=assignments, engine=engine
     )
-    if resume:
-        plan = _resumed(target, settings, own_engine=engine is not None)
-    else:
-        plan = _fresh(settings, from_weights, take=not dry_run)
+
+    def resumed(run: Path | None) -> RunPlan:
+        return _resumed(run, settings, own_engine=engine is not None)
+
+    plan = resumed(target) if resume else _fresh(settings, from_weights, take=not dry_run)
     if dry_run:
         shown = quickened(plan)
         result(dumps({"run": str(plan.folder.path), "command": shown.argv}) if json else command_line(shown))
@@ -76,7 +82,7 @@ def train(
     if detach:
         options = ["--json"] * json + ["--no-heal"] * (not heal) + [f"--allow={word}" for word in allow]
         return _detached(plan, options, json=json)
-    carry_out(plan, json=json, heal=heal, allowed=allow)
+    carry_out(plan, json=json, heal=heal, allowed=allow, again=(lambda: resumed(plan.folder.path)) if resume else None)
     return 0
 
 
@@ -99,10 +105,10 @@ def _detached(plan: RunPlan, options: list[str], *, json: bool) -> int:
 def _fresh(settings: Settings, weights: Path | None, *, take: bool) -> RunPlan:
     job = settings.job
     ready = settle(job, vram_gib=vram_gib(job), environ=os.environ)
-    fitted = _fitted(weights, job) if weights is not None else None
+    begin = _beginning(weights, ready) if weights is not None else None
     while True:
         folder = new_folder(job.output.dir, job.output.name, datetime.now().astimezone())
-        if fitted is not None:
+        if begin is not None:
             extra = {**ready.job.engine.extra, "network_weights": str(folder.begin)}
             ready = replace(ready, job=with_change(ready.job, {"engine.extra": extra}))
         plan = build_plan(ready, folder, origins=origins_of(settings, ready.job))
@@ -110,26 +116,48 @@ def _fresh(settings: Settings, weights: Path | None, *, take: bool) -> RunPlan:
             return plan
         try:  # so that another start in the same second takes another folder
             folder.path.mkdir(parents=True)
-            if fitted is not None:
-                fitted.save(folder.begin)
         except FileExistsError:
             if folder.path.is_dir():
                 continue
         except OSError:  # told with its remedy, once the folder is to be held
-            pass
+            return plan
+        if begin is not None:
+            _write(folder, begin)
         return plan
 
 
-def _fitted(weights: Path, job: Job) -> Refitted | None:
-    """Bring a LoRA to the rank and alpha of a run that begins with it, and say so; None where it has them."""
+def _write(folder: RunFolder, begin: bytes) -> None:
+    """Write what a run begins with; where that can't be, no folder stays."""
+    try:
+        replace_bytes(folder.begin, begin)
+    except OSError as fault:
+        with contextlib.suppress(OSError):
+            folder.path.rmdir()
+        hint = "free space, or choose another [output] dir with --set output.dir=PATH"
+        raise MachineError(f"{folder.begin}: can't be written: {fault.strerror}", hint) from None
+
+
+def _beginning(weights: Path, ready: Ready) -> bytes:
+    """Return the LoRA that a run begins with, brought to the run's rank and alpha where it has others, and say so.
+
+    Raises:
+        ConfigError: it is none, or adapts no layer of those that the run trains.
+    """
+    job = ready.job
     lora = read_lora(weights, hint="name a run folder, or a LoRA as sd-scripts writes it")
+    layers = adapted_layers(ready.weights.transformer, job)
+    if not (known := {*lora.modules()}.intersection(layers)):
+        raise ConfigError(f"{weights}: adapts none of the layers that the run trains", "name a LoRA of this model")
+    told = [f"{len(known)} of {len(layers)} layers begin with it"] if len(known) < len(layers) else []
     rank, alpha = job.network.rank, job.network.alpha
     fitted = refit(lora, rank, alpha, seed=job.training.seed)
     if fitted is not None:
-        had = ", ".join(map(str, fitted.ranks))
-        lost = f"; {fitted.error:.1%} of what it had learnt does not fit" if fitted.error else ""
-        human().print(f"{weights.name}: rank {had} brought to rank {rank}, alpha {alpha:g}{lost}", markup=False)
-    return fitted
+        told.append(f"rank {', '.join(map(str, fitted.ranks))} brought to rank {rank}, alpha {alpha:g}")
+        if fitted.error:
+            told.append(f"{fitted.error:.1%} of what it had learnt does not fit")
+    if told:
+        human().print(f"{weights.name}: {'; '.join(told)}", markup=False)
+    return fitted.to_bytes() if fitted is not None else weights.read_bytes()
 
 
 def _resumed(target: Path | None, settings: Settings, *, own_engine: bool) -> RunPlan:
@@ -141,8 +169,10 @@ def _resumed(target: Path | None, settings: Settings, *, own_engine: bool) -> Ru
     record = read(folder.state)
     healed = record.changed_paths if record is not None else frozenset()
     ready = ready_again(folder, os.environ, settings, healed, engine=job.engine.path if own_engine else None)
-    refuse_changes(ready.job, decided(job, len(ready.set_), vram_gib(job)), healed)
-    if named is None:  # a run that is named goes on with what it has staged
+    now = decided(job, len(ready.set_), vram_gib(job))
+    refuse_changes(ready.job, as_decided(ready.job, settings, now), healed)
+    # A run that is named goes on with what it has staged.
+    if named is None or job.dataset.images != ready.job.dataset.images:
         refuse_pictures(ready.set_, job.dataset.images, job.dataset.trigger)
     name = ready.job.output.name
     if record is not None and record.status == "done" and folder.lora(name).exists():

@@ -6,6 +6,7 @@ them: a stale cache cannot carry the right name, and a warm one is found again. 
 output folder; each run sees hard links to its own entries only.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -137,14 +138,19 @@ def stage(set_: Iterable[Entry], store: Path, folder: Path) -> None:
 
 
 def harvest(folder: Path, store: Path) -> int:
-    """Keep the caches a run has written for the next one; return how many were new. Half-written ones are deleted."""
+    """Keep the caches a run has written for the next one; return how many were new. Half-written ones are deleted.
+
+    What can't be kept is made again: a run does not end for it.
+    """
     kept = 0
     for cache in sorted(folder.glob("*.npz")):
-        if not _sound(cache):
-            cache.unlink(missing_ok=True)
-        elif _size(cache) > _size(store / cache.name):  # new, or with one size more
-            _link(cache, store / cache.name)
-            kept += 1
+        with contextlib.suppress(OSError):
+            if not _sound(cache):
+                cache.unlink(missing_ok=True)
+            elif _size(cache) > _size(store / cache.name):  # new, or with one size more
+                store.mkdir(parents=True, exist_ok=True)
+                _link(cache, store / cache.name)
+                kept += 1
     return kept
 
 

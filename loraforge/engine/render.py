@@ -114,10 +114,18 @@ def config_tables(job: Job, ground: Ground) -> dict[str, Table]:
         "memory": memory,
         "sampling": _sampling(job, ground),
         "output": _output(job, ground),
-        "extra": {**job.engine.extra},
+        "extra": _extra(job, ground),
     }
     dense = {name: {key: value for key, value in table.items() if value is not None} for name, table in tables.items()}
     return {name: table for name, table in dense.items() if table}
+
+
+def _extra(job: Job, ground: Ground) -> Table:
+    """Return the user's own options; a run that goes on has its weights from its state, and may have lost the file."""
+    extra: Table = {**job.engine.extra}
+    if ground.resume is not None and not extra.get("dim_from_weights"):
+        extra.pop("network_weights", None)
+    return extra
 
 
 def dataset_tables(job: Job, ground: Ground) -> Table:

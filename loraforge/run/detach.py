@@ -100,7 +100,10 @@ def ask_to_stop(folder: RunFolder) -> int:
         raise MachineError(
             f"{folder.path}: nobody runs it", f"loraforge train {quote(str(folder.path))} --resume goes on with it"
         )
-    os.kill(pid, signal.SIGTERM)
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:  # what it has started may hold the folder for a moment longer
+        raise MachineError(f"{folder.path}: process {pid} has just ended", "look again in a moment") from None
     return pid
 
 

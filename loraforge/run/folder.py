@@ -60,13 +60,18 @@ class RunFolder:
         return self.path / "dataset.json"
 
     @property
+    def weights(self) -> Path:
+        """What tells the weight files that the run began with from others."""
+        return self.path / "weights.json"
+
+    @property
     def output(self) -> Path:
         """Checkpoints and states."""
         return self.path / "output"
 
     @property
     def begin(self) -> Path:
-        """The LoRA that the run begins with, where it had to be brought to the run's rank."""
+        """The LoRA that the run begins with, at the run's rank; there where it does not begin from nothing."""
         return self.path / "begin.safetensors"
 
     @property

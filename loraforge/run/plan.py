@@ -48,7 +48,7 @@ class RunPlan:
 
     Attributes:
         folder: the run folder.
-        files: path -> text of the files to write before the start.
+        files: path -> text of the files to write before the start, in this order.
         argv: the command; never a shell's.
         env: variables set for it on top of the inherited ones.
         cwd: the folder it starts in.
@@ -104,7 +104,6 @@ def build_plan(
         _refuse_beyond(rendered)
     cpu = job.launch.device == "cpu"
     files = {
-        folder.job: job_text(job),
         folder.config: rendered.config,
         folder.dataset_file: rendered.dataset,
         folder.manifest: _manifest(ready),
@@ -114,6 +113,7 @@ def build_plan(
         files[folder.origins] = json.dumps(dict(origins), indent=1) + "\n"
     if rendered.prompts is not None:
         files[folder.prompts] = rendered.prompts
+    files[folder.job] = job_text(job)  # last, as it makes a run folder of it
     env = {**_ENV, **job.launch.env}
     script, cwd = _script(ready, folder, resume)
     if ready.home is not None and script.name == "shim.py":

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from loraforge.advice.chosen import names_of
+from loraforge.advice.fitting import with_change
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
 from loraforge.engine.header import HeaderError
@@ -17,15 +18,15 @@ from loraforge.engine.weights import find_weights
 from loraforge.errors import ConfigError
 from loraforge.run.folder import RunFolder
 from loraforge.run.plan import RunPlan
-from loraforge.run.settle import Ready
+from loraforge.run.settle import Ready, weights_fault
 from loraforge.run.unchanged import refuse_weights, taken
 from loraforge.run.verify import is_finite
 from loraforge.settings import Settings, load
 
-# Options of the engine that draw random numbers where pictures are loaded.
-_DRAWN_BY_WORKERS = {
+# Options of the engine that draw random numbers, or count, where pictures are loaded: two batches ahead of training.
+_DRAWN_AHEAD = {
     "caption_dropout_rate", "caption_tag_dropout_rate", "color_aug", "enable_wildcard", "face_crop_aug_range",
-    "flip_aug", "random_crop", "shuffle_caption",
+    "flip_aug", "random_crop", "shuffle_caption", "token_warmup_step",
 }  # fmt: skip
 
 
@@ -63,9 +64,16 @@ def ready_again(
             "dataset.repeats makes several epochs of the run, in which the engine loses count after a resume",
             "start a new run without dataset.repeats",
         )
+    if folder.path.parent.name == job.output.name:  # the project may have been moved since
+        job = with_change(job, {"output.dir": folder.path.parents[1]})
+    if folder.begin.exists():
+        job = with_change(job, {"engine.extra": {**job.engine.extra, "network_weights": str(folder.begin)}})
     home = locate(option=engine, configured=job.engine.path, environ=environ) if job.engine.kind == "kohya" else None
-    weights = find_weights(job.model, environ).weights()
-    refuse_weights(run, weights, environ)
+    found = find_weights(job.model, environ)
+    if (unfit := weights_fault(found, job)) is not None:
+        raise unfit
+    weights = found.weights()
+    refuse_weights(folder, weights)
     return Ready(job, weights, is_full_size(weights), home, set_, names_of(job, environ))
 
 
@@ -126,8 +134,10 @@ def not_restored(plan: RunPlan) -> str:
         return "the noise of the other processes; the LoRA is as good, and not the same bit for bit"
     if "lowram" in job.engine.extra or "deepspeed" in job.engine.extra:
         return "what these engine options keep to themselves; the LoRA is not the same bit for bit"
-    if job.training.workers and (drawn := sorted(name for name in _DRAWN_BY_WORKERS if job.engine.extra.get(name))):
-        return f"what the loader's workers draw ({', '.join(drawn)}); the LoRA is as good, and not the same bit for bit"
+    if drawn := sorted(name for name in _DRAWN_AHEAD if job.engine.extra.get(name)):
+        return (
+            f"what is drawn ahead with pictures ({', '.join(drawn)}); the LoRA is as good, and not the same bit for bit"
+        )
     return ""
 
 

@@ -15,9 +15,8 @@ from loraforge.engine.inspection import inspect_all, is_full_size
 from loraforge.engine.locate import EngineHome, locate
 from loraforge.engine.options import known_options
 from loraforge.engine.owned import OWNED
-from loraforge.engine.weights import Weights, find_weights
+from loraforge.engine.weights import Found, Weights, find_weights
 from loraforge.errors import ConfigError, LoraforgeError, MachineError
-from loraforge.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +61,15 @@ def settle(job: Job, *, vram_gib: float | None, environ: Mapping[str, str]) -> R
     if job.engine.extra and (clashes := extra_faults(job, home)):
         faults.append(ConfigError("\n".join(clashes)))
     found = find_weights(job.model, environ)
-    weight_findings = [finding for finding in inspect_all(found, job.model.family) if finding.severity == "error"]
-    if weight_findings:
-        faults.append(
-            MachineError(
-                "\n".join(f"{finding.where}: {finding.message}" for finding in weight_findings),
-                "; ".join(dict.fromkeys(finding.fix for finding in weight_findings)),
-            )
-        )
+    unfit = weights_fault(found, job)
+    if unfit is not None:
+        faults.append(unfit)
     set_: list[Entry] = []
     if job.dataset.images is None:
         faults.append(ConfigError("dataset.images is not set: there is nothing to train on", "say --images FOLDER"))
     else:
         try:
-            set_ = entries(job.dataset.images, job.dataset.trigger, _encoders(job, weight_findings, environ))
+            set_ = entries(job.dataset.images, job.dataset.trigger, _encoders(job, found) if unfit is None else "")
         except LoraforgeError as fault:
             faults.append(fault)
     if faults:
@@ -99,11 +93,20 @@ def together(faults: Iterable[LoraforgeError]) -> LoraforgeError:
     return type(ranked[0])(text)
 
 
-def _encoders(job: Job, weight_findings: list[Finding], environ: Mapping[str, str]) -> str:
+def weights_fault(found: Found, job: Job) -> MachineError | None:
+    """Return what is wrong with the weight files, all of it; None where nothing is."""
+    errors = [finding for finding in inspect_all(found, job.model.family) if finding.severity == "error"]
+    if not errors:
+        return None
+    return MachineError(
+        "\n".join(f"{finding.where}: {finding.message}" for finding in errors),
+        "; ".join(dict.fromkeys(finding.fix for finding in errors)),
+    )
+
+
+def _encoders(job: Job, found: Found) -> str:
     """Identify what the caches depend on beside picture and caption: the encoders and how they are used."""
-    if weight_findings:
-        return ""  # nothing will be staged; the names don't matter
-    weights = find_weights(job.model, environ).weights()
+    weights = found.weights()
     files: list[Path] = [weights.clip_l, weights.t5xxl, weights.autoencoder]
     how = (
         job.engine.kind,

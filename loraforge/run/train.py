@@ -25,6 +25,7 @@ from loraforge.run.process import EngineProcess
 from loraforge.run.record import Record, reserve, write
 from loraforge.run.resume import step_of
 from loraforge.run.supervise import Ending, StopRequests, supervise
+from loraforge.run.unchanged import note_weights
 from loraforge.run.verify import Proof, expected_modules, prove
 from loraforge.run.watch import Limits, Watch
 
@@ -78,6 +79,7 @@ def prepare(plan: RunPlan) -> None:
     except OSError as fault:
         hint = "choose another [output] dir with --set output.dir=PATH, or mend its permissions"
         raise MachineError(f"{fault.filename or folder.path}: can't be written: {fault.strerror}", hint) from None
+    note_weights(folder, plan.ready.weights)
     # What an engine that was killed left half-written goes.
     harvest(folder.dataset, store(plan))
     for part in folder.output.glob(f"*{PART}"):

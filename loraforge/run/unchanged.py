@@ -1,16 +1,21 @@
 """Whether what shall go on is still the same run: its settings, pictures and weights."""
 
+import contextlib
+import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from loraforge.advice.fitting import with_change
 from loraforge.config.job import Job
+from loraforge.config.memory import Memory
+from loraforge.dataset.captions import replace_bytes
 from loraforge.dataset.staging import Entry, entries
 from loraforge.engine.header import fingerprint
 from loraforge.engine.remedy import setting_of
-from loraforge.engine.weights import ROLES, Weights, find_weights
+from loraforge.engine.weights import ROLES, Weights
 from loraforge.errors import ConfigError, DatasetError
+from loraforge.run.folder import RunFolder
 from loraforge.settings import Settings
 from loraforge.settings.layers import leaves
 from loraforge.settings.load import shown
@@ -20,8 +25,8 @@ _FREE = (
     "launch.device", "launch.gpu_ids", "launch.env", "launch.grace_seconds", "engine.path", "engine.python",
     "engine.fast", "model.transformer", "model.clip_l", "model.t5xxl", "model.autoencoder", "model.tokenizers",
 )  # fmt: skip
-# A resumed run stays where it is, and has its weights from its state.
-_SETTLED = ("output.dir", "engine.extra.network_weights")
+# A resumed run stays where it is, has its weights from its state, and its pictures are compared by what they hold.
+_SETTLED = ("output.dir", "engine.extra.network_weights", "dataset.images")
 _HINT = "name the run folder to go on with its own {}; --from-weights RUN goes on as a new run with these"
 
 
@@ -39,6 +44,23 @@ def taken(run: Job, asked: Settings, healed: Collection[str] = ()) -> Job:
         if path not in healed and any(name == path or name.startswith(f"{path}.") for name in asked.origins)
     ]
     return with_change(run, {path: setting_of(asked.job, path) for path in said})
+
+
+def as_decided(run: Job, asked: Settings, now: Job) -> Job:
+    """Return the settings asked for with the run's own where the card at hand would decide, and nobody else has.
+
+    Args:
+        run: what it runs with.
+        asked: the settings of this start.
+        now: them, decided for this card.
+    """
+    left = [f"memory.{name}" for name in Memory.model_fields if f"memory.{name}" not in asked.origins]
+    left += [path for path in ("sampling.width", "sampling.height") if path not in asked.origins]
+    if asked.job.memory.profile == "auto":
+        left.append("memory.profile")
+    else:  # a profile that is named decides by itself
+        left = [path for path in left if not path.startswith("memory.")]
+    return with_change(now, {path: setting_of(run, path) for path in left})
 
 
 def refuse_changes(run: Job, now: Job, healed: Collection[str] = ()) -> None:
@@ -118,24 +140,33 @@ def _differences(then: Collection[Entry], now: Collection[Entry]) -> list[str]:
     return told
 
 
-def refuse_weights(run: Job, now: Weights, environ: Mapping[str, str]) -> None:
-    """Refuse to go on with other weights; files that were moved are the same, and those that are gone tell nothing.
+def note_weights(folder: RunFolder, weights: Weights) -> None:
+    """Write down what tells a run's weight files from others, once."""
+    if folder.weights.exists():
+        return
+    with contextlib.suppress(OSError):  # the engine names what it can't read
+        found = {role: fingerprint(getattr(weights, role)) for role in ROLES}
+        replace_bytes(folder.weights, (json.dumps(found, indent=1) + "\n").encode())
+
+
+def refuse_weights(folder: RunFolder, now: Weights) -> None:
+    """Refuse to go on with other weights than the run began with, wherever they lie; what was not noted tells nothing.
 
     Args:
-        run: what it ran with.
+        folder: the run folder.
         now: what it would go on with.
-        environ: the environment, for the places of weights.
 
     Raises:
         ConfigError: naming every file that differs.
     """
-    before = find_weights(run.model, environ).paths
-    told = []
-    for role in ROLES:
-        then, file = before[role], getattr(now, role)
-        if then is not None and then != file and then.is_file() and fingerprint(then) != fingerprint(file):
-            told.append(f"  model.{role}: {then} then, {file} now")
-    if told:
+    try:
+        before = json.loads(folder.weights.read_text("utf-8"))
+        files = {role: getattr(now, role) for role in ROLES if isinstance(before.get(role), str)}
+        other = [f"  model.{role}: {path}" for role, path in files.items() if fingerprint(path) != before[role]]
+    except (OSError, ValueError, AttributeError):
+        return
+    if other:
         raise ConfigError(
-            "\n".join(["the weights are not those of the run:", *told]), "begin a new run: leave --resume out"
+            "\n".join(["the weights are not those that the run began with:", *other]),
+            "point [model] or $LORAFORGE_MODELS at those; without --resume a new run begins with these",
         )

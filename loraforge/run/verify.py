@@ -95,14 +95,19 @@ def is_finite(path: Path) -> bool:
     return True
 
 
-def expected_modules(transformer: Path, job: Job) -> int:
-    """Count the layers a job adapts: every linear layer of the targeted blocks, 304 in FLUX.1 for `all`."""
+def adapted_layers(transformer: Path, job: Job) -> list[str]:
+    """Return the layers a job adapts, by their names in a LoRA: every linear layer of the targeted blocks."""
     linear = [
         name for name, tensor in read_header(transformer).items() if name.endswith(".weight") and len(tensor.shape) == 2
     ]
-    double = sum("double_blocks." in name for name in linear) if job.network.targets != "single" else 0
-    single = sum("single_blocks." in name for name in linear) if job.network.targets != "double" else 0
-    return double + single
+    kinds = {"all": ("double_blocks.", "single_blocks.")}.get(job.network.targets, (f"{job.network.targets}_blocks.",))
+    inside = [name[name.index(kind) :] for kind in kinds for name in linear if kind in name]
+    return ["lora_unet_" + name.removesuffix(".weight").replace(".", "_") for name in inside]
+
+
+def expected_modules(transformer: Path, job: Job) -> int:
+    """Count the layers a job adapts: 304 in FLUX.1 for `all`."""
+    return len(adapted_layers(transformer, job))
 
 
 def _shape_faults(header: Mapping[str, Any], downs: list[str], job: Job, modules: int | None) -> Iterator[str]:

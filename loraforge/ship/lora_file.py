@@ -69,10 +69,21 @@ def read_lora(path: Path, *, hint: str = _HINT) -> Lora:
             data, _KINDS[tensor.dtype], (end - begin) // int(_KINDS[tensor.dtype][-1]), 8 + length + begin
         )
         tensors[name] = _floats(raw, tensor.dtype).reshape(tensor.shape)
-    if not any(name.endswith(DOWN) for name in tensors):
-        raise ConfigError(f"{path}: holds no LoRA layers in sd-scripts' names", hint)
     words = header.get("__metadata__") or {}
-    return Lora(tensors, {str(key): str(value) for key, value in words.items()})
+    lora = Lora(tensors, {str(key): str(value) for key, value in words.items()})
+    if not lora.modules():
+        raise ConfigError(f"{path}: holds no LoRA layers in sd-scripts' names", hint)
+    if odd := [module for module in lora.modules() if not _is_pair(lora, module)]:
+        some = ", ".join(odd[:3]) + (" …" if len(odd) > 3 else "")
+        raise ConfigError(f"{path}: {len(odd)} layers are no pair of matrices that fit: {some}", hint)
+    return lora
+
+
+def _is_pair(lora: Lora, module: str) -> bool:
+    down, up = lora.tensors[module + DOWN], lora.tensors.get(module + UP)
+    if up is None or down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0]:
+        return False
+    return min(*up.shape, *down.shape) > 0 and np.size(lora.tensors.get(module + ALPHA, 1.0)) == 1
 
 
 def write_bf16(path: Path, lora: Lora) -> None:

@@ -1,12 +1,11 @@
 """A LoRA at another rank and alpha, to train on from."""
 
-import tempfile
+import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from loraforge.ship.lora_file import ALPHA, DOWN, UP, Lora, difference
 from loraforge.ship.resize import halves
@@ -26,12 +25,10 @@ class Refitted:
     ranks: tuple[int, ...]
     error: float
 
-    def save(self, target: Path) -> None:
-        """Write it in one step: the file appears whole or not at all."""
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".loraforge-") as scratch:
-            part = Path(scratch) / target.name
-            save_file(dict(self.lora.tensors), part)
-            part.replace(target)
+    def to_bytes(self) -> bytes:
+        """Return it as a .safetensors file."""
+        data: bytes = save(dict(self.lora.tensors))
+        return data
 
 
 def refit(lora: Lora, rank: int, alpha: float, *, seed: int) -> Refitted | None:
@@ -48,7 +45,8 @@ def refit(lora: Lora, rank: int, alpha: float, *, seed: int) -> Refitted | None:
         seed: for the rows that are drawn.
     """
     had = {int(lora.tensors[module + DOWN].shape[0]) for module in lora.modules()}
-    if had == {rank} and all(lora.scale(module) * rank == alpha for module in lora.modules()):
+    # The engine stores alpha in the LoRA's own precision, of which bf16 has eight bits.
+    if had == {rank} and all(math.isclose(lora.scale(m) * rank, alpha, rel_tol=2**-8) for m in lora.modules()):
         return None
     generator = np.random.default_rng(seed)
     tensors: dict[str, Any] = {}

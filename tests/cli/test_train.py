@@ -5,14 +5,16 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
-from fake_runs import lora_tensors
 from safetensors.numpy import load_file, save_file
 from sets import small_set
 
 from loraforge.cli import run
+from loraforge.config.job import Job
 from loraforge.run.plan import RunPlan
 from loraforge.run.train import prepare
+from loraforge.run.verify import adapted_layers
 
 
 @pytest.fixture
@@ -69,6 +71,27 @@ def test_a_resume_takes_what_may_change(argv, begun, capsys):
     capsys.readouterr()
 
 
+def test_a_resume_looks_again_once_it_holds_the_folder(argv, begun, monkeypatch):
+    """Who held it before may have saved another state."""
+    verb = importlib.import_module("loraforge.cli.train")
+    plans: list[RunPlan] = []
+    monkeypatch.setattr(verb, "carry_out", lambda _, *, again, **__: plans.append(again()))
+    seen = iter([None, Path("newer-state")])
+    monkeypatch.setattr(verb, "newest_state", lambda *_: next(seen))
+    assert run([*argv, "--resume"]) == 0
+    assert plans[0].resume == Path("newer-state")
+    assert plans[0].folder == begun.folder
+
+
+def test_a_folder_spelt_otherwise_holds_the_same_pictures(argv, begun):
+    """What counts is what they hold; a named run is compared where other pictures are named."""
+    Path("linked").symlink_to("pics")
+    again = [part if part != "pics" else "linked" for part in argv]
+    assert run([*again, "--resume"]) == 0
+    small_set(Path("others"), 2)
+    assert run(["train", str(begun.folder.path), "--images", "others", "--resume"]) == 2
+
+
 def test_a_resume_notices_other_pictures(argv, begun, capsys):
     """Through the settings it is refused; the run itself, by its name, goes on with what it has staged."""
     Path("pics/p1.txt").write_text("an edited caption\n")
@@ -77,26 +100,66 @@ def test_a_resume_notices_other_pictures(argv, begun, capsys):
     assert run(["train", str(begun.folder.path), "--resume"]) == 0
 
 
-def test_a_new_run_takes_weights_of_another_rank(argv, monkeypatch, capsys):
+@pytest.fixture
+def given(argv, layouts, write_weights) -> Path:
+    """Return a LoRA of rank 4 that adapts what a run would."""
+    transformer, shapes = Path("models/flux1-dev.safetensors"), layouts["flux1-dev.safetensors"]
+    linear = {f"{name}.weight": (96, 96) for name in ("double_blocks.0.img_attn.proj", "single_blocks.0.linear1")}
+    write_weights(transformer, shapes | linear)
+    layers = adapted_layers(transformer, Job())
+    tensors = {}
+    for layer in layers:
+        tensors |= {f"{layer}.lora_down.weight": np.ones((4, 8)), f"{layer}.lora_up.weight": np.ones((8, 4))}
+    save_file({name: value.astype("float32") for name, value in tensors.items()}, "given.safetensors")
+    return Path("given.safetensors")
+
+
+def test_a_new_run_takes_weights_of_another_rank(argv, given, monkeypatch, capsys):
     """They are brought to the run's own, beside it; what was given stays as it is, and a dry run writes nothing."""
-    verb = importlib.import_module("loraforge.cli.train")
-    monkeypatch.setattr(verb, "carry_out", lambda *_, **__: None)
-    save_file({name: value.astype("float32") for name, value in lora_tensors(4).items()}, "given.safetensors")
-    before = Path("given.safetensors").read_bytes()
-    more = [
-        "--from-weights",
-        "given.safetensors",
-        "--set=engine.kind=kohya",
-        "--set=network.rank=6",
-        "--set=network.alpha=3",
-    ]
+    plans = _not_carried_out(monkeypatch)
+    before = given.read_bytes()
+    more = ["--from-weights", str(given), "--set=engine.kind=kohya", "--set=network.rank=6", "--set=network.alpha=3"]
     assert run([*argv, *more, "--dry-run"]) == 0
     assert not list(Path().rglob("begin.safetensors"))
     assert run([*argv, *more]) == 0
     assert "given.safetensors: rank 4 brought to rank 6, alpha 3" in capsys.readouterr().err
     (begin,) = Path().rglob("begin.safetensors")
     assert {len(value) for name, value in load_file(begin).items() if name.endswith(".lora_down.weight")} == {6}
-    assert Path("given.safetensors").read_bytes() == before
+    assert given.read_bytes() == before
+    given.unlink()  # the run has its own, and so has one that repeats it
+    prepare(plans[0])
+    assert run(["train", str(plans[0].folder.path)]) == 0
+    assert plans[1].folder.begin.read_bytes() == begin.read_bytes()
+    assert str(plans[1].folder.begin) in plans[1].files[plans[1].folder.config]
+
+
+def test_weights_that_no_run_can_begin_with_are_refused(argv, given, monkeypatch, capsys):
+    """Of layers that are not trained here, or with matrices that do not fit; no folder is left of it."""
+    _not_carried_out(monkeypatch)
+    sound = load_file(given)
+    more = ["--from-weights", str(given), "--set=engine.kind=kohya", "--set=network.rank=4", "--set=network.alpha=4"]
+    foreign = {name.replace("blocks_", "nowhere_"): value for name, value in sound.items()}
+    first = next(name for name in sound if name.endswith(".lora_up.weight"))
+    for tensors, says in (
+        (foreign, "adapts none of the layers that the run trains"),
+        ({name: value for name, value in sound.items() if name != first}, "1 layers are no pair of matrices"),
+        (sound | {first: sound[first][:, :2]}, "1 layers are no pair of matrices"),
+        (sound | {first: np.zeros((8, 4, 3, 3), "float32")}, "1 layers are no pair of matrices"),
+    ):
+        save_file(tensors, given)
+        assert run([*argv, *more]) == 2
+        assert says in capsys.readouterr().err
+    assert not Path("runs").exists()
+    save_file(dict(list(sound.items())[:2]), given)
+    assert run([*argv, *more]) == 0
+    assert "1 of 2 layers begin with it" in capsys.readouterr().err
+
+
+def _not_carried_out(monkeypatch) -> list[RunPlan]:
+    plans: list[RunPlan] = []
+    verb = importlib.import_module("loraforge.cli.train")
+    monkeypatch.setattr(verb, "carry_out", lambda plan, **_: plans.append(plan))
+    return plans
 
 
 def _together(new_folder):

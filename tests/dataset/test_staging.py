@@ -179,6 +179,17 @@ def test_a_run_that_begins_again_has_its_pictures(tmp_path, images):
         stage(found, tmp_path / "store", tmp_path / "another")
 
 
+def test_a_store_that_is_gone_is_made_anew(tmp_path, images):
+    """A run that goes on keeps its caches for the next one, or does without."""
+    stem = staged(tmp_path, images)["p0.png"]
+    cache(tmp_path / "run", stem)
+    shutil.rmtree(tmp_path / "store")
+    assert harvest(tmp_path / "run", tmp_path / "store") == 2
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "store").write_text("in the way")
+    assert harvest(tmp_path / "run", tmp_path / "store") == 0
+
+
 def test_undecodable_pictures_are_all_named(tmp_path, images):
     """A truncated picture is found now, not by the engine after the models are loaded."""
     for name in ("p0.png", "p2.png"):

@@ -1,6 +1,7 @@
 """Rendering: right by construction, and read back by the engine as it was meant."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,14 @@ def test_nothing_inert_is_rendered(values, absent):
 def test_huber_gets_a_schedule_that_exists():
     """The engine's default schedule of these losses is not implemented and crashes at step 1."""
     assert config(training={"loss": "huber"})["huber_schedule"] == "constant"
+
+
+def test_a_run_that_goes_on_needs_not_what_it_began_with():
+    """Its weights are in its state; the file may be gone by then."""
+    begun = job(engine={"extra": {"network_weights": "begin.safetensors"}})
+    assert flat(render(begun, ground(HERE)).config)["network_weights"] == "begin.safetensors"
+    going_on = replace(ground(HERE), resume=HERE / "state")
+    assert "network_weights" not in flat(render(begun, going_on).config)
 
 
 def test_lists_stay_lists():

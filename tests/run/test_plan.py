@@ -86,6 +86,12 @@ def test_the_same_plan_twice_is_equal():
     assert plan() == plan()
 
 
+def test_the_job_file_is_written_last():
+    """It makes a run folder of a folder: a start that is killed before leaves none that a resume would take."""
+    made = plan()
+    assert list(made.files)[-1] == made.folder.job
+
+
 def test_the_job_file_repeats_the_job(tmp_path):
     """job.toml loads back into the very job."""
     made = plan(

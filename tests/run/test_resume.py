@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from loraforge.config.definite import definite
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
-from loraforge.errors import ConfigError
+from loraforge.errors import ConfigError, MachineError
 from loraforge.run.folder import RunFolder
 from loraforge.run.plan import build_plan
 from loraforge.run.resume import is_sound, newest_state, not_restored, ready_again, weights_of
@@ -41,21 +41,39 @@ def folder(tmp_path):
     return run
 
 
-def test_another_engine_goes_on(tmp_path):
+def test_another_engine_goes_on(tmp_path, layouts, write_weights):
     """`--resume --engine DIR` takes that engine and says so in the job, whatever the run and the environment name."""
     run = make_run(tmp_path / "run")
     run.manifest.write_text("[]")
     for name in ("now", "then"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "flux_train_network.py").touch()
-    environ = {"LORAFORGE_ENGINE": str(tmp_path / "then"), "LORAFORGE_MODELS": str(tmp_path)}
-    weights = {name: str(run.lora("art")) for name in ("transformer", "clip_l", "t5xxl", "autoencoder")}
-    run.job.write_text(tomli_w.dumps(tomllib.loads(run.job.read_text()) | {"model": weights}))
+    for name, shapes in layouts.items():
+        write_weights(tmp_path / "models" / name, shapes)
+    environ = {"LORAFORGE_ENGINE": str(tmp_path / "then"), "LORAFORGE_MODELS": str(tmp_path / "models")}
     now = tmp_path / "now"
     asked = Settings(Job.model_validate({"engine": {"path": now}}), {"engine.path": "--engine"}, tmp_path)
     ready = ready_again(run, environ, asked, engine=now)
     assert ready.home.path == ready.job.engine.path == tmp_path / "now"
     assert ready_again(run, environ).home.path == tmp_path / "then"
+    (tmp_path / "models" / "ae.safetensors").write_bytes(b"cut off")
+    with pytest.raises(MachineError, match=r"model\.autoencoder"):
+        ready_again(run, environ)
+
+
+def test_a_run_goes_on_where_it_was_moved_to(tmp_path, layouts, write_weights):
+    """Its runs lie around it, and what it began with lies in it, whatever its job says."""
+    for name, shapes in layouts.items():
+        write_weights(tmp_path / "models" / name, shapes)
+    run = make_run(tmp_path / "moved" / "art" / "20260101-000000")
+    run.manifest.write_text("[]")
+    run.begin.touch()
+    tables = tomllib.loads(run.job.read_text()) | {"engine": {"kind": "embedded"}}
+    tables["output"] |= {"name": "art", "dir": "/gone/runs"}
+    run.job.write_text(tomli_w.dumps(tables))
+    job = ready_again(run, {"LORAFORGE_MODELS": str(tmp_path / "models")}).job
+    assert job.output.dir == tmp_path / "moved"
+    assert job.engine.extra == {"network_weights": str(run.begin)}
 
 
 def test_the_newest_state_is_taken(folder):
@@ -149,8 +167,8 @@ def planned(steps=100, **sections):
         ({"dataset": {"repeats": 19}}, "several epochs"),
         ({"dataset": {"repeats": 20, "batch_size": 2}}, "several epochs"),
         ({"dataset": {"repeats": 20}, "launch": {"processes": 2}}, "several epochs"),
-        ({"engine": {"extra": {"flip_aug": True}}}, "the loader's workers draw (flip_aug)"),
-        ({"engine": {"extra": {"flip_aug": True}}, "training": {"steps": 100, "workers": 0}}, ""),
+        ({"engine": {"extra": {"flip_aug": True}}}, "drawn ahead with pictures (flip_aug)"),
+        ({"engine": {"extra": {"token_warmup_step": 30}}, "training": {"steps": 100, "workers": 0}}, "drawn ahead"),
         ({"launch": {"processes": 2, "gpu_ids": "0,1"}}, "noise of the other processes"),
         ({"engine": {"extra": {"deepspeed": True}}}, "engine options"),
         ({"training": {"steps": 100, "save_states": False}}, "no states"),

@@ -1,6 +1,7 @@
 """A resume goes on with the same run, or is refused with every difference."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from sets import picture, small_set
 
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry, entries
-from loraforge.engine.weights import ROLES, find_weights
+from loraforge.engine.weights import find_weights
 from loraforge.errors import ConfigError
-from loraforge.run.unchanged import refuse_changes, refuse_pictures, refuse_weights, taken
+from loraforge.run.folder import RunFolder
+from loraforge.run.unchanged import as_decided, note_weights, refuse_changes, refuse_pictures, refuse_weights, taken
 from loraforge.settings import Settings
 
 
@@ -119,19 +121,42 @@ def test_an_emptied_folder_is_told(begun, tmp_path):
         refuse_pictures(begun, tmp_path / "pics", "zx")
 
 
-def test_other_weights_are_refused(tmp_path, layouts, write_weights):
-    """A file that was moved or copied is the same; one that differs is named with both places."""
+@pytest.fixture
+def files(tmp_path, layouts, write_weights):
+    """Return four weight files that were found."""
     for name, shapes in layouts.items():
-        write_weights(tmp_path / "then" / name, shapes)
-    shutil.copytree(tmp_path / "then", tmp_path / "now")
-    environ = {"LORAFORGE_MODELS": str(tmp_path / "now")}
-    now = find_weights(Job().model, environ).weights()
-    names = dict(zip(ROLES, (getattr(now, role).name for role in ROLES), strict=True))
-    run = Job.model_validate({"model": {role: tmp_path / "then" / name for role, name in names.items()}})
-    refuse_weights(run, now, environ)
-    now.t5xxl.write_bytes(now.t5xxl.read_bytes()[:-1] + b"\1")
+        write_weights(tmp_path / "models" / name, shapes)
+    return find_weights(Job().model, {"LORAFORGE_MODELS": str(tmp_path / "models")}).weights()
+
+
+def test_other_weights_are_refused(tmp_path, files):
+    """A file that was moved is the same; one that differs is named, whether under another path or its old one."""
+    folder = RunFolder(tmp_path)
+    refuse_weights(folder, files)  # of a run of an earlier version nothing was noted
+    note_weights(folder, files)
+    moved = replace(files, t5xxl=files.t5xxl.rename(tmp_path / "moved.safetensors"))
+    refuse_weights(folder, moved)
+    moved.t5xxl.write_bytes(moved.t5xxl.read_bytes()[:-1] + b"\1")
+    note_weights(folder, moved)  # once: it is what the run began with that counts
     with pytest.raises(ConfigError) as caught:
-        refuse_weights(run, now, environ)
-    assert caught.value.message.splitlines()[1:] == [f"  model.t5xxl: {run.model.t5xxl} then, {now.t5xxl} now"]
-    run.model.t5xxl.unlink()
-    refuse_weights(run, now, environ)
+        refuse_weights(folder, moved)
+    assert caught.value.message.splitlines()[1:] == [f"  model.t5xxl: {moved.t5xxl}"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"t5xxl": 3}', "{"])
+def test_a_damaged_note_of_the_weights_tells_nothing(tmp_path, files, text):
+    """The run goes on as one of which nothing was noted."""
+    folder = RunFolder(tmp_path)
+    folder.weights.write_text(text)
+    refuse_weights(folder, files)
+
+
+def test_another_card_decides_nothing_for_a_run_that_goes_on():
+    """What nobody set stays as the run has it; what was set, by itself or by a profile, is compared."""
+    run = Job.model_validate({"memory": {"profile": "80gb", "gradient_checkpointing": False}})
+    small = {"profile": "24gb", "gradient_checkpointing": True, "fp8_base": True}
+    now = Job.model_validate({"memory": small})
+    refuse_changes(run, as_decided(run, _asked(network={"rank": 16}), now))
+    for asked in (_asked(memory={"gradient_checkpointing": True}), _asked(memory={"profile": "24gb"})):
+        with pytest.raises(ConfigError, match="gradient_checkpointing: false then, true now"):
+            refuse_changes(run, as_decided(run, asked, now))
