@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loraforge.captioning.sparse import sparse
 from loraforge.dataset.caption_history import CaptionHistory
-from loraforge.dataset.captions import caption_path, leads_out, parse_caption, tidy, trigger_pattern, with_trigger
+from loraforge.dataset.captions import caption_path, is_outside, parse_caption, tidy, trigger_pattern, with_trigger
 from loraforge.dataset.images import list_pictures
 
 Edit = Callable[[str], str]
@@ -94,7 +94,7 @@ def changes(folder: Path, edits: list[Edit], passed_over: Callable[[Path, str], 
         DatasetError: no such folder.
     """
     for path in sorted({caption_path(picture.path) for picture in list_pictures(folder)}):
-        if leads_out(path):
+        if is_outside(path):
             passed_over(path, "is a link out of the folder")
             continue
         try:

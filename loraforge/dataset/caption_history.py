@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from loraforge.dataset.captions import CAPTION_SUFFIX, leads_out, replace_bytes
+from loraforge.dataset.captions import CAPTION_SUFFIX, is_outside, replace_bytes
 from loraforge.errors import DatasetError
 
 FOLDER = ".loraforge-history"
@@ -105,7 +105,7 @@ class CaptionHistory:
             DatasetError: the folder can't be written to, or is gone.
         """
         after = None if data is None else _text(data)
-        if leads_out(caption):
+        if is_outside(caption):
             raise CaptionError(
                 f"{caption} is a link out of its folder, to {os.path.realpath(caption)}", "put a file in its place"
             )

@@ -47,18 +47,24 @@ def caption_path(picture: Path) -> Path:
     return picture.with_suffix(CAPTION_SUFFIX)
 
 
-def leads_out(path: Path) -> bool:
-    """Tell whether a caption is a link out of its folder, to anything but the caption of a picture there.
-
-    A folder from elsewhere could have its reader's own files shown, trained and overwritten by such links.
-    """
+def is_outside(path: Path) -> bool:
+    """Tell whether a caption is a link out of its folder, or to what is no text: it is never written through."""
     if not path.is_symlink():
         return False
     target, folder = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
-    if target.suffix != CAPTION_SUFFIX:
-        return True
+    return target.suffix != CAPTION_SUFFIX or not target.is_relative_to(folder)
+
+
+def leads_out(path: Path) -> bool:
+    """Tell whether a caption is a link out of its folder, to anything but the caption of a picture there.
+
+    A folder from elsewhere could have its reader's own files shown and trained by such links.
+    """
+    if not is_outside(path):
+        return False
+    target = Path(os.path.realpath(path))
     suffixes = (form for suffix in IMAGE_EXTENSIONS for form in (suffix, suffix.upper()))
-    return not target.is_relative_to(folder) and not any(target.with_suffix(suffix).is_file() for suffix in suffixes)
+    return target.suffix != CAPTION_SUFFIX or not any(target.with_suffix(suffix).is_file() for suffix in suffixes)
 
 
 def read_caption(path: Path) -> Caption:

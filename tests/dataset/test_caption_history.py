@@ -129,20 +129,20 @@ def test_an_unreadable_caption_is_left_alone(tmp_path):
 
 
 def test_a_link_that_leads_out_is_refused(tmp_path):
-    """A dataset from elsewhere overwrites no other file of its reader; a caption beside its picture may be."""
-    mine, notes, shared = tmp_path / "notes.md", tmp_path / "notes.txt", tmp_path / "shared.txt"
-    for path in (mine, notes, shared):
-        path.write_text("mine")
-    (tmp_path / "shared.PNG").touch()
+    """A dataset from elsewhere overwrites no other file of its reader, not even a caption beside its picture."""
     folder = tmp_path / "set"
     folder.mkdir()
-    for name, target in (("a", mine), ("b", notes), ("c", shared)):
+    mine, notes, shared, inside = (tmp_path / "notes.md", tmp_path / "notes.txt", tmp_path / "p.txt", folder / "in.txt")
+    for path in (mine, notes, shared, inside):
+        path.write_text("mine")
+    (tmp_path / "p.png").touch()
+    for name, target in (("a", mine), ("b", notes), ("c", shared), ("d", inside)):
         (folder / f"{name}.txt").symlink_to(target)
-    for name, target in (("a", mine), ("b", notes)):
+    for name, target in (("a", mine), ("b", notes), ("c", shared)):
         with pytest.raises(CaptionError, match=re.escape(str(target))):
             _write(folder, **{name: "ours"})
-    _write(folder, c="ours")
-    assert [path.read_text() for path in (mine, notes, shared)] == ["mine", "mine", "ours"]
+    _write(folder, d="ours")
+    assert [path.read_text() for path in (mine, notes, shared, inside)] == ["mine", "mine", "mine", "ours"]
 
 
 def test_a_history_reaches_no_other_file(tmp_path):
