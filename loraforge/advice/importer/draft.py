@@ -38,8 +38,9 @@ class Draft:
         if given is None or name not in self.options:
             return None
         value, findings = read(self.options[name], given)
-        # A dataset file converts and checks by itself: numbers and lists are right there.
-        self.findings += [one for one in findings if not (given is not outer and one.code == "wrong-type")]
+        # A dataset file checks by itself, and takes a whole number for another one; a text it takes for none.
+        lenient = given is not outer and not isinstance(given.value, str)
+        self.findings += [one for one in findings if not (lenient and one.code == "wrong-type")]
         return value
 
     def flag(self, name: str) -> bool:

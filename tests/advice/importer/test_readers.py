@@ -136,6 +136,14 @@ def test_what_a_dataset_file_may_not_hold_is_told_once() -> None:
     }
 
 
+def test_a_number_as_text_stops_the_engines_check_of_a_dataset_file() -> None:
+    """It converts nothing; a whole number where another is asked for is right there."""
+    told = made(_ODD_DATASET.replace("batch_size = 2", 'batch_size = "2"').replace("num_repeat =", "num_repeats ="))
+    assert "wrong-type" in codes(told)
+    assert told.values["dataset"]["batch_size"] == 2
+    assert "wrong-type" not in codes(made(_ODD_DATASET))
+
+
 @pytest.mark.engine
 def test_the_keys_of_a_dataset_file_are_the_engines(engine_home: EngineHome) -> None:
     """Its own schema names them all."""
