@@ -100,8 +100,9 @@ def adapted_layers(transformer: Path, job: Job) -> list[str]:
     linear = [
         name for name, tensor in read_header(transformer).items() if name.endswith(".weight") and len(tensor.shape) == 2
     ]
-    kinds = {"all": ("double_blocks.", "single_blocks.")}.get(job.network.targets, (f"{job.network.targets}_blocks.",))
-    inside = [name[name.index(kind) :] for kind in kinds for name in linear if kind in name]
+    kinds = ("double", "single") if job.network.targets == "all" else (job.network.targets,)
+    blocks = [f"{kind}_blocks." for kind in kinds]
+    inside = [name[name.index(block) :] for block in blocks for name in linear if block in name]
     return ["lora_unet_" + name.removesuffix(".weight").replace(".", "_") for name in inside]
 
 
