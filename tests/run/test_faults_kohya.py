@@ -98,15 +98,14 @@ def killed_from_outside(plan: RunPlan, at_step: int) -> None:
     command = [sys.executable, "-m", "loraforge", "train", str(plan.folder.path), "--resume", "--json"]
     environ = {**os.environ, "HF_TOKEN": TOKEN, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environ) as process:
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "step" and event["step"] == at_step:
-                break
+        steps = (event["step"] for event in map(json.loads, process.stdout) if event["event"] == "step")
+        next(steps)  # looked at early: once the step has come, the next state is not far
         assert holder(plan.folder.path / NAME)["pid"] == process.pid
         with pytest.raises(MachineError, match="another loraforge"), owned(plan.folder.path, patience=0.2):
             pass
         mark = read(plan.folder.state).family
         assert not [child for child in family(mark) if TOKEN in " ".join(child.environ().values())]
+        assert at_step in steps
         process.kill()
     until = time.monotonic() + 20
     while (family(mark) or holder(plan.folder.path / NAME) is not None) and time.monotonic() < until:
@@ -208,7 +207,8 @@ def test_a_read_only_folder_is_refused(home, tmp_path):
 
 def test_a_detached_run_can_be_seen_and_stopped(home):
     """It outlives the command that started it, keeps others out, and ends when it is asked to."""
-    plan = plan_in(home, "recipe")
+    endless = ("training.steps=100000", "training.save_every_steps=100000", "sampling.prompts=[]")
+    plan = plan_in(home, "recipe", *endless)  # however slowly it is asked to stop
     prepare(plan)
     started = loraforge("train", str(plan.folder.path), "--detach")
     assert started.returncode == 0, started.stderr

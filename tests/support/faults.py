@@ -103,9 +103,9 @@ def pid_of(whom: str, mark: str) -> int:
     return next(child.pid for child in launchers[0].children() if "shim.py" in " ".join(child.cmdline()))
 
 
-def plan_in(home: Path, name: str) -> RunPlan:
-    """Plan the demo, small, into a folder of its own under a shared store."""
-    ready = settle(demo_settings(home, "kohya", SETTINGS).job, vram_gib=None, environ=os.environ)
+def plan_in(home: Path, name: str, *settings: str) -> RunPlan:
+    """Plan the demo, small, with settings of its own, into a folder of its own under a shared store."""
+    ready = settle(demo_settings(home, "kohya", [*SETTINGS, *settings]).job, vram_gib=None, environ=os.environ)
     return build_plan(ready, RunFolder(home / "runs" / name))
 
 
