@@ -77,10 +77,10 @@ def test_any_text_is_survived(caption):
 
 def test_a_hostile_megabyte_is_trimmed_quickly():
     """A caption of a million letters costs no more than a moment."""
-    started = time.perf_counter()
+    started = time.process_time()
     for text in ("a " * 500_000, "x" * 1_000_000, "word " * 200_000, ", and" * 200_000, "painting of " * 80_000):
         assert len(sparse(text).split()) <= 5
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize(
