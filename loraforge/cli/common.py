@@ -31,7 +31,9 @@ def human(*, soft_wrap: bool = True) -> "Console":
         def on_broken_pipe(self) -> None:  # Rich would end the program, as a failure
             self.quiet = True
 
-    return Human(stderr=True, highlight=False, soft_wrap=soft_wrap)
+    # FORCE_COLOR, as CI sets it, asks for colours in a file; a panel drawn over itself needs a terminal.
+    interactive = None if sys.stderr.isatty() else False
+    return Human(stderr=True, highlight=False, soft_wrap=soft_wrap, force_interactive=interactive)
 
 
 def result(text: str) -> None:

@@ -47,7 +47,7 @@ def compare(
     console = human()
     grids = [_generated(read, prompts or run / _PROMPTS, amounts, draw=generate), from_training(read)]
     pictures = [path for path, _ in training_set(read)]
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_interactive) as bar:
         task = bar.add_task("measuring", total=None)
         judged = [
             judge(
@@ -97,12 +97,12 @@ def _generated(read: "Run", file: Path, strengths: list[float], *, draw: bool) -
     if not draw:
         return grid
     console = human()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_interactive) as bar:
         task = bar.add_task("drawing", total=len(grid.missing()))
 
         def told(done: int, of: int, left: float | None) -> None:
             bar.update(task, completed=done, total=of)
-            if not console.is_terminal and (done == of or done % 10 == 0):
+            if not console.is_interactive and (done == of or done % 10 == 0):
                 console.print(f"drawn {done} of {of}" + (f", {left:.0f} s left" if left else ""), markup=False)
 
         generate(read, grid, environ=os.environ, vram_gib=vram_gib(read.job), progress=told)

@@ -36,7 +36,7 @@ def lint(
 
     sides, known = _sides(resolution), existing(tokenizers, "--tokenizers")
     console = human()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_interactive) as progress:
         tasks = {}
 
         def tell(what: str, done: int, total: int) -> None:

@@ -43,7 +43,7 @@ def choose_view(
         from loraforge.report.ndjson import NdjsonView
 
         return NdjsonView(sys.stdout)
-    if console.is_terminal and not console.is_dumb_terminal:  # Rich draws no panel on a dumb one
+    if console.is_interactive:  # no file, and no dumb terminal
         from loraforge.report.live import LiveView
 
         return LiveView(console, gpu_gib=gpu_gib, learning_rate=learning_rate)

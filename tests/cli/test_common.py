@@ -2,8 +2,10 @@
 
 import os
 
-from loraforge.cli.common import load_settings
+from loraforge.cli.common import human, load_settings
 from loraforge.engine.locate import locate
+from loraforge.report.plain import PlainView
+from loraforge.report.view import choose_view
 
 
 def test_the_option_beats_the_variable(tmp_path, monkeypatch):
@@ -16,3 +18,11 @@ def test_the_option_beats_the_variable(tmp_path, monkeypatch):
     settings = load_settings(None, engine=tmp_path / "now")
     assert settings.origins["engine.path"] == "--engine"
     assert locate(configured=settings.job.engine.path, environ=os.environ).path == tmp_path / "now"
+
+
+def test_colours_in_a_file_are_no_panel(monkeypatch):
+    """FORCE_COLOR, which CI services set, asks for colours; a panel that is drawn over itself needs a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console = human()
+    assert console.is_terminal
+    assert isinstance(choose_view(console, json=False), PlainView)
