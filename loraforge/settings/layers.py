@@ -78,10 +78,14 @@ def merge(layers: Sequence[Layer]) -> Merged:
                 _remove(merged, dotted)
                 continue
             assign(merged.values, dotted, _settled(dotted, value, layer.base))
-            for stale in [path for path in merged.origins if path.startswith(f"{dotted}.")]:
+            for stale in [path for path in merged.origins if _holds(dotted, path) or _holds(path, dotted)]:
                 del merged.origins[stale]
             merged.origins[dotted] = layer.origin
     return merged
+
+
+def _holds(table: str, path: str) -> bool:
+    return path.startswith(f"{table}.")
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -93,6 +93,12 @@ def test_all_faults_come_at_once_with_value_allowance_and_origin(tmp_path):
     assert f"(set by {tmp_path / 'forge.toml'})" in text
 
 
+def test_what_lies_below_a_setting_is_its_own_layers_fault(tmp_path):
+    """A key below a number replaces it; the layer that holds the key is named, not the one that held the number."""
+    text = refused(tmp_path, "[network]\nrank = 8\n", assignments=["network.rank.x=5"])
+    assert "network.rank = {'x': 5}: must be a whole number from 1 to 1024 (set by --set)" in text
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
