@@ -53,6 +53,8 @@ class Remedy:
     def settings(self, job: Job) -> Change:
         """Return the settings that differ from the job's, and their new values."""
         change: Change = dict(self.set)
+        if change.get("memory.fp8_base") and not takes_8_bits(job):
+            del change["memory.fp8_base"]
         for path, factor in self.scale.items():
             if isinstance(value := setting_of(job, path), int | float):
                 change[path] = _like(value, value * factor)

@@ -71,7 +71,9 @@ def test_the_stand_in_has_neither_8_bits_nor_swapping(make_job):
 
 def test_without_mixed_precision_there_are_no_8_bits(make_job):
     """The engine refuses them."""
-    assert {"memory.fp8_base": True} not in list(rungs(make_job("training.precision=no")))
+    job = make_job("training.precision=no")
+    assert {"memory.fp8_base": True} not in list(rungs(job))
+    assert Remedy(set={"memory.fp8_base": True}).settings(job) == {}
 
 
 def test_ladder_frees_text_encoders(make_job):
