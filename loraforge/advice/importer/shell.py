@@ -16,6 +16,8 @@ _PROMPT = re.compile(
 )
 _NAME = r"([A-Za-z_]\w*)"
 _SET = re.compile(rf"""\s*@?set\s+(?:"{_NAME}=([^"]*)"|{_NAME}=([^&|]*)(?<!\^))\s*""", re.IGNORECASE)
+_SHELL = re.compile(r"(?:\S*/)?(?:ba|z|da)?sh")
+_RUNS_TEXT = re.compile(r"-[a-z]{0,4}c")
 _MARKS = {"\\": "bash", "`": "powershell", "^": "cmd"}
 
 _FIXES = {
@@ -107,7 +109,19 @@ def parse(text: str) -> list[Command]:
         if prompts:
             scanned.faults.append("shell-prompt")
         gathering.add(number, scanned)
-    return gathering.commands()
+    return [inner for command in gathering.commands() for inner in _inside(command, len(text))]
+
+
+def _inside(command: Command, length: int) -> list[Command]:
+    """Return what a command hands to a shell of its own, as `docker run IMAGE bash -c "..."` does, or itself."""
+    for shell, flag, text in zip(command.words, command.words[1:], command.words[2:], strict=False):
+        # Variables could make a text that holds itself: each must be shorter than the one around it.
+        if _SHELL.fullmatch(shell) and _RUNS_TEXT.fullmatch(flag) and len(text) < length:
+            handed = parse(text)
+            for inner in handed:
+                inner.take_faults(command)
+            return handed
+    return [command]
 
 
 def _assignment(match: re.Match[str]) -> str:

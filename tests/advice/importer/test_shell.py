@@ -50,6 +50,9 @@ def codes(text: str) -> tuple[list[list[str]], set[str]]:
         ("launch --a <path>", ["launch", "--a", "<path>"], set()),
         ("launch --a 'x'\"y\"z", ["launch", "--a", "xyz"], set()),
         ('launch --a ""', ["launch", "--a", ""], set()),
+        ("bash -c \"cd x && launch --a 'y z' --b\"", ["launch", "--a", "y z", "--b"], set()),
+        ("$ bash -c 'launch --a 1'", ["launch", "--a", "1"], {"shell-prompt"}),
+        ("docker run --gpus all image /bin/sh -lc 'launch --a $X'", ["launch", "--a", "$X"], {"unset-variable"}),
     ],
 )
 def test_a_command_is_what_its_author_meant(text: str, words: list[str], faults: set[str]) -> None:
