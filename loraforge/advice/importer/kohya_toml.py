@@ -9,6 +9,7 @@ from typing import Any
 from loraforge.advice.importer.command import MOST_FINDINGS, unknown
 from loraforge.advice.importer.findings import found
 from loraforge.advice.importer.source import Given, Source
+from loraforge.advice.importer.values import shown
 from loraforge.engine.options import Option
 from loraforge.errors import ConfigError
 from loraforge.findings import Finding
@@ -32,6 +33,10 @@ _ALLOWED = frozenset({
     "min_bucket_reso", "network_multiplier", "num_repeats", "random_crop", "resize_interpolation", "resolution",
     "secondary_separator", "shuffle_caption", "token_warmup_min", "token_warmup_step", "validation_seed",
     "validation_split",
+})  # fmt: skip
+_TRUTHS = frozenset({
+    "alpha_mask", "bucket_no_upscale", "cache_info", "color_aug", "enable_bucket", "enable_wildcard", "flip_aug",
+    "is_reg", "random_crop", "shuffle_caption",
 })  # fmt: skip
 
 
@@ -123,6 +128,12 @@ def read_dataset(values: Mapping[str, Any], source: Source, name: str) -> None:
         message = "The engine stops at it: no key of a dataset file."
         source.findings.append(found("unknown-option", f"{name}: {key}", message, fix))
     merged |= {key: value for key, value in entry.items() if key != "subsets"} | subset
+    for key in [key for key in merged if isinstance(merged[key], str) and key in {*_TRUTHS, "resolution"}]:
+        message = f"The engine stops at it: {shown(merged[key])} is text."
+        fix = "write it without quotes" if key in _TRUTHS else "write a number, or [width, height]"
+        source.findings.append(found("wrong-type", f"{name}: {key}", message, fix))
+        if key in _TRUTHS:
+            merged[key] = merged[key].strip().lower() == "true"
     source.data = {DATA_KEYS.get(key, key): Given(value, f"{name}: {key}", typed=True) for key, value in merged.items()}
 
 

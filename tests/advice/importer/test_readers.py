@@ -144,6 +144,20 @@ def test_a_number_as_text_stops_the_engines_check_of_a_dataset_file() -> None:
     assert "wrong-type" not in codes(made(_ODD_DATASET))
 
 
+@pytest.mark.parametrize(("text", "on"), [("true", True), ("false", False)])
+def test_a_truth_or_a_size_as_text_stops_it_too(text: str, on: bool) -> None:
+    """What was meant is plain enough to go on with."""
+    told = made(
+        f'[general]\nflip_aug = "{text}"\n[[datasets]]\nresolution = "512,768"\n[[datasets.subsets]]\nimage_dir = "x"\n'
+    )
+    assert [finding.where for finding in told.findings if finding.code == "wrong-type"] == [
+        "it: flip_aug",
+        "it: resolution",
+    ]
+    assert told.values.get("engine", {}).get("extra", {}).get("flip_aug", False) is on
+    assert told.values["dataset"]["resolution"] == [512, 768]
+
+
 @pytest.mark.engine
 def test_the_keys_of_a_dataset_file_are_the_engines(engine_home: EngineHome) -> None:
     """Its own schema names them all."""
