@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import shutil
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from loraforge.engine.fast.attention import with_dense_gradient
@@ -84,18 +86,28 @@ def _compiled(eager: Callable[..., Any], context: Context) -> Callable[..., Any]
     import torch.utils.checkpoint
 
     fast = torch.compile(eager, dynamic=False)
+    batch = _batch_size(context.options)
 
     def _forward(block: Any, *inputs: Any) -> Any:
-        if "compile" in context.broken or not torch.is_grad_enabled():
+        # The rest of a bucket that is no whole batch comes once in a run: a graph for it would never pay.
+        if not torch.is_grad_enabled() or len(inputs[0]) < batch:
             return eager(block, *inputs)
-        # The first block's inputs have no gradient; with one like all others' it needs no graph of its own.
-        wanted = [_with_gradient(value) if index < streams else value for index, value in enumerate(inputs)]
+        if torch._C._current_graph_task_id() == -1:
+            # A forward pass; recomputed in the backward pass it has to go the same way, or it saves other tensors.
+            block._loraforge_eager = "compile" in context.broken
+        if block._loraforge_eager:
+            return eager(block, *inputs)
+        wanted = inputs
+        if _learns(block):
+            # The first block's inputs have no gradient; with one like all others' it needs no graph of its own.
+            wanted = (*map(_with_gradient, inputs[:streams]), *inputs[streams:])
         try:
             result = fast(block, *wanted)
         except (torch.cuda.OutOfMemoryError, torch.utils.checkpoint._StopRecomputationError):
             raise  # the second is how checkpointing ends a recomputation early
         except Exception as fault:  # noqa: BLE001 - if it is not the compiler's, eager raises it again
             context.broken.add("compile")
+            block._loraforge_eager = True
             context.say(f"fast: going on without compile: {type(fault).__name__}: {fault}".partition("\n")[0])
             return eager(block, *inputs)
         shape = tuple(inputs[0].shape[:2])
@@ -107,6 +119,24 @@ def _compiled(eager: Callable[..., Any], context: Context) -> Callable[..., Any]
     noted: set[tuple[int, ...]] = set()
     streams = 2 if "txt" in eager.__code__.co_varnames[: eager.__code__.co_argcount] else 1
     return _forward
+
+
+def _batch_size(options: Mapping[str, Any]) -> int:
+    try:
+        dataset = tomllib.loads(Path(options["dataset_config"]).read_text(encoding="utf-8"))
+        return int(dataset["datasets"][0]["batch_size"])
+    except (KeyError, IndexError, TypeError, ValueError, OSError):  # for the engine to report, or its default
+        return 1
+
+
+def _learns(block: Any) -> bool:
+    """Tell whether something in a block is trained: a LoRA puts its own forward in the place of its layer's."""
+    if not hasattr(block, "_loraforge_learns"):
+        layers = [getattr(vars(layer).get("forward"), "__self__", None) for layer in block.modules()]
+        trained = (weight for layer in (block, *filter(None, layers)) for weight in layer.parameters())
+        block._loraforge_learns = any(weight.requires_grad for weight in trained)
+    learns: bool = block._loraforge_learns
+    return learns
 
 
 def _with_gradient(tensor: Any) -> Any:
