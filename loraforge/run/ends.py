@@ -65,6 +65,7 @@ _OF: Mapping[EndName, tuple[str, ...]] = {
         "torch-without-cuda",
         "no-usable-gpu",
         "torch-older-than-fp8",
+        "compile-failed",
         "xformers-broken",
         "numpy-too-new",
         "libuv-missing",

@@ -32,6 +32,8 @@ _ORDER = (
 _WITH = frozenset({"training.gradient_accumulation"})  # comes with a smaller batch, and keeps what is learnt
 # What changes the result is done only by those who said so.
 CONSENTS: Mapping[str, str] = {"memory.fp8_base": "fp8", "dataset.resolution": "resolution"}
+# A kernel that can't be compiled, or a GPU that fails twice: there is a way without any of ours.
+_WITHOUT_FAST = frozenset({"compile-failed", "cuda-fault"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,7 @@ class Healer:
         if end.transient and self._retries:
             self._retries -= 1
             return _step(plan, plan.job, {}, end)
-        if end.code == "cuda-fault" and plan.job.engine.fast != "off":
-            # Twice is no accident: a compiled kernel may be at fault, and there is a way without any.
+        if end.code in _WITHOUT_FAST and plan.job.engine.fast != "off":
             plain = plan.job.model_copy(update={"engine": plan.job.engine.model_copy(update={"fast": "off"})})
             return _step(plan, plain, {"engine.fast": "off"}, end)
         return None

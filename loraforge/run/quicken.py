@@ -1,5 +1,6 @@
 """From the plan that anyone could run to the one that loraforge runs: faster, and with exact figures."""
 
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from loraforge.run.plan import RunPlan
 from loraforge.run.resume import step_of
 
 STEPS = "steps.ndjson"
+# Where torch keeps what it has compiled, so that the second run of a kind finds what the first has. Left to torch where
+# nothing can be written: it fails, as early as its import, in a folder that it can't make.
+_GRAPHS = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def quickened(plan: RunPlan, fast: FastPlan | None = None) -> RunPlan:
@@ -36,11 +40,11 @@ def quickened(plan: RunPlan, fast: FastPlan | None = None) -> RunPlan:
         shim.ENGINE_VARIABLE: str(home.path),
         shim.TELEMETRY_VARIABLE: str(plan.folder.path / STEPS),
         shim.CACHE_VARIABLE: str(cache),
-        # The second run of a kind finds what the first has compiled.
-        "TORCHINDUCTOR_CACHE_DIR": str(cache / compiled.FOLDER),
     }
     if parts := (fast or fast_plan(plan)).parts:
         env[shim.FAST_VARIABLE] = ",".join(parts)
+    if "compile" in parts and _GRAPHS not in env and _can_hold(graphs := cache / compiled.FOLDER):
+        env[_GRAPHS] = str(graphs)
     return replace(plan, argv=tuple(path if part == str(home.script) else part for part in plan.argv), env=env)
 
 
@@ -61,6 +65,14 @@ def fast_plan(plan: RunPlan) -> FastPlan:
         full_size=plan.ready.full_size,
         compiled=compiled.compiled_shapes(_cache(), options),
     )
+
+
+def _can_hold(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _cache() -> Path:

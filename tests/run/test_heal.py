@@ -104,6 +104,7 @@ def test_after_a_second_fault_of_the_gpu_nothing_is_compiled():
     fault = replace(TRANSIENT, code="cuda-fault")
     assert climbed(Healer(), fault) == [{}, {"engine.fast": "off"}]
     assert climbed(Healer(), fault, {"engine": {"fast": "off"}}) == [{}]
+    assert climbed(Healer(), replace(fault, name="machine", code="compile-failed")) == [{"engine.fast": "off"}]
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
 """What loraforge runs goes through the shim; what it writes for manual runs does not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jobs import WEIGHTS
 from PIL import Image
 
+from loraforge.advice.fast_policy import FastPlan
 from loraforge.config.definite import definite
 from loraforge.config.job import Job
 from loraforge.dataset.staging import Entry
 from loraforge.engine.locate import EngineHome
 from loraforge.run.folder import RunFolder
 from loraforge.run.plan import RunPlan, build_plan
-from loraforge.run.quicken import quickened
+from loraforge.run.quicken import _GRAPHS, quickened
 from loraforge.run.settle import Ready
 
 _ENGINE = EngineHome(Path("/opt/sd-scripts"), None, "test")
@@ -43,6 +45,16 @@ def test_a_full_size_run_goes_through_the_shim(picture: Path) -> None:
     assert fast.env["LORAFORGE_TELEMETRY"] == "/runs/x/steps.ndjson"
     assert Path(fast.env["TORCHINDUCTOR_CACHE_DIR"]).parent == Path(fast.env["LORAFORGE_CACHE"])
     assert (fast.files, fast.cwd) == (plain.files, plain.cwd)
+
+
+def test_what_is_compiled_is_kept_where_that_can_be(picture: Path, tmp_path: Path, monkeypatch) -> None:
+    """A folder of the user's own is left; where ours can't be made, and where nothing is compiled, it is torch's."""
+    own = replace(_plan(picture), env={_GRAPHS: "/scratch/graphs"})
+    assert quickened(own).env[_GRAPHS] == "/scratch/graphs"
+    assert _GRAPHS not in quickened(_plan(picture), FastPlan(("hash",))).env
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "file")
+    assert _GRAPHS not in quickened(_plan(picture)).env
 
 
 def test_a_toy_run_is_recorded_only(picture: Path) -> None:

@@ -16,8 +16,8 @@ FOLDER = "compiled"  # beside the notes, torch's graphs
 _NOTES = "compiled.json"
 # The engine's options that a block's graph depends on, beside the shapes of its inputs.
 _SHAPING = (
-    "fp8_base", "gradient_checkpointing", "mixed_precision", "network_alpha", "network_args", "network_dim",
-    "network_dropout", "t5xxl_max_token_length",
+    "apply_t5_attn_mask", "fp8_base", "gradient_checkpointing", "mixed_precision", "network_alpha", "network_args",
+    "network_dim", "network_dropout", "network_train_unet_only", "t5xxl_max_token_length",
 )  # fmt: skip
 
 

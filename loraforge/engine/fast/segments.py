@@ -24,4 +24,10 @@ def grow_segments(_context: Context) -> None:
     if not torch.cuda.is_available() or torch.version.cuda is None:
         raise Refused("there is no CUDA card")
     change = getattr(torch._C, "_accelerator_setAllocatorSettings", None)  # since torch 2.9
-    (change or torch.cuda.memory._set_allocator_settings)("expandable_segments:True")
+    set_ = change or torch.cuda.memory._set_allocator_settings
+    set_("expandable_segments:True")
+    try:
+        torch.empty(1, device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    except RuntimeError as fault:  # as on shares of a card: dmlc/xgboost#12217
+        set_("expandable_segments:False")
+        raise Refused(f"this card has no virtual memory: {fault}".partition("\n")[0]) from None

@@ -1,10 +1,13 @@
 """Block swap that copies one way only, and beside the work."""
 
 import contextlib
+import functools
 import weakref
 from typing import Any
 
 from loraforge.engine.fast.part import Context, Refused, known
+
+_KEPT = "_loraforge_host"  # the attribute of a layer that holds its pinned copy
 
 
 def swap_one_way(context: Context) -> None:
@@ -27,16 +30,21 @@ def swap_one_way(context: Context) -> None:
     known(offloader, "_wait_blocks_move", "a6be576d5444")
     known(offloading, "swap_weight_devices_cuda", "9ce64a2dcaeb")
     submit = known(offloader, "_submit_move_blocks", "d7b7f8a67db4")
-    stream = torch.cuda.Stream()
+    stream_of = functools.cache(torch.cuda.Stream)  # made at the first use: the card of the process is known by then
+    # The engine brings blocks into pinned memory of torch's, which torch would keep when they have left it.
+    give_back = getattr(torch._C, "_host_emptyCache", lambda: None)
 
     def _submit_move_blocks(mover: Any, blocks: Any, out: int, into: int) -> None:
         if not mover.cuda_available:
             submit(mover, blocks, out, into)
             return
+        stream = stream_of(mover.device)
         stream.wait_stream(torch.cuda.current_stream())  # the block that goes has been computed
         with torch.no_grad(), torch.cuda.stream(stream):
-            _move(blocks[out], blocks[into])
+            fresh = _move(blocks[out], blocks[into])
             mover.futures[into] = stream.record_event()
+        if fresh:
+            give_back()
 
     def _wait_blocks_move(mover: Any, block: int) -> None:
         waited = mover.futures.pop(block, None)
@@ -49,9 +57,9 @@ def swap_one_way(context: Context) -> None:
     offloader._wait_blocks_move = _wait_blocks_move
 
 
-def _move(out: Any, into: Any) -> None:
-    """Give the GPU memory of one block's weights to another's, and fill it."""
-    going = dict(out.named_modules())
+def _move(out: Any, into: Any) -> bool:
+    """Give the GPU memory of one block's weights to another's, and fill it; tell whether a pinned copy was made."""
+    going, fresh = dict(out.named_modules()), False
     for name, module in into.named_modules():
         weight = getattr(module, "weight", None)
         other = getattr(going.get(name), "weight", None)
@@ -60,17 +68,19 @@ def _move(out: Any, into: Any) -> None:
         place = other.data
         if weight.data.device == place.device:
             continue  # the two have not changed places: there is nothing to move
+        fresh = fresh or not (hasattr(module, _KEPT) and hasattr(going[name], _KEPT))
         source = _kept(module)
         other.data = _kept(going[name])
         place.copy_(source, non_blocking=True)
         weight.data = place
+    return fresh
 
 
 def _kept(module: Any) -> Any:
     """Return the pinned copy of a module's weight, made when it is first needed."""
     import torch
 
-    kept = getattr(module, "_loraforge_host", None)
+    kept = getattr(module, _KEPT, None)
     if kept is None:
         weight = module.weight.data
         kept = torch.empty(weight.shape, dtype=weight.dtype).copy_(weight)
@@ -81,7 +91,7 @@ def _kept(module: Any) -> Any:
             # What is freed while it is pinned can't be pinned again by whoever gets the memory next.
             ending = weakref.finalize(kept, torch.cuda.cudart().cudaHostUnregister, kept.data_ptr())
             ending.atexit = False
-        module._loraforge_host = kept
+        setattr(module, _KEPT, kept)
     return kept
 
 

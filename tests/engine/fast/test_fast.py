@@ -89,6 +89,25 @@ def test_segments_grow_where_they_can(
         segments.grow_segments(_context())
 
 
+def test_segments_stay_where_the_card_has_no_virtual_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows at the first request only: the part makes it, and takes its setting back."""
+    asked: list[str] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA driver error: operation not supported\nmore")
+
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(segments.platform, "release", lambda: "6.8.0")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    monkeypatch.setattr("torch._C._accelerator_setAllocatorSettings", asked.append)
+    monkeypatch.setattr("torch.empty", refuse)
+    with pytest.raises(Refused, match="no virtual memory: CUDA driver error: operation not supported$"):
+        segments.grow_segments(_context())
+    assert asked == ["expandable_segments:True", "expandable_segments:False"]
+
+
 def test_all_parts_have_a_reason() -> None:
     """Every part's docstring says why it is there."""
     assert all((part.__doc__ or "").count("\n") > 1 for part in fast.PARTS.values())
