@@ -11,7 +11,7 @@ from loraforge.advice.facts import DatasetFacts, MachineFacts, WeightFacts
 from loraforge.advice.fitting import decided
 from loraforge.advice.forecast import Forecast, forecast
 from loraforge.advice.measure import Measurement
-from loraforge.advice.rules import check_job
+from loraforge.advice.rules import RULES, check_job
 from loraforge.config.job import Job
 from loraforge.engine.inspection import inspect_all
 from loraforge.engine.locate import EngineHome, engine_findings, find
@@ -96,13 +96,14 @@ class Checked:
         )
 
 
-def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = None) -> Checked:
+def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = None, predict: bool = True) -> Checked:
     """Look at everything a run stands on; nothing is written and nothing heavy imported.
 
     Args:
         job: validated settings.
         environ: the environment, for the places of engine and weights.
         vram_gib: card to check for; None takes the one found.
+        predict: whether memory and time are predicted.
     """
     found: list[tuple[str, Finding]] = []
     home, engine_faults = _engine(job, environ)
@@ -120,10 +121,11 @@ def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = 
     machine = _machine(job, card, gpu, len(cards))
     usable = not has_errors(weight_faults) and not weights.missing
     facts = WeightFacts.of(weights.weights()) if usable else WeightFacts()
-    found += [("settings", finding) for finding in check_job(job, dataset, machine, facts)]
+    for finding in check_job(job, dataset, machine, facts):
+        found.append(("machine" if RULES[finding.code].family == "machine" else "settings", finding))
     pictures = dataset.pictures if dataset else 0
     final = decided(job, pictures, card)
-    seen = forecast(final, dataset, gpu, vram_gib, facts) if facts.full_size else None
+    seen = forecast(final, dataset, gpu, vram_gib, facts) if predict and facts.full_size else None
     found += [("machine", finding) for finding in (seen.findings() if seen else ())]
     codes = [_EXIT[kind] for kind, finding in found if finding.severity == "error"]
     return Checked(tuple(finding for _, finding in found), final, min(codes, default=2), pictures, seen)

@@ -7,7 +7,7 @@ from loraforge.advice.rules.registry import as_flags
 from loraforge.advice.symptoms import matching, symptoms
 from loraforge.config.job import Job
 from loraforge.engine.events import Step
-from loraforge.engine.failures import Diagnosis, classify
+from loraforge.engine.failures import UNKNOWN, Diagnosis, classify
 from loraforge.engine.lines import replayed
 from loraforge.engine.parser import Parser
 from loraforge.engine.remedy import Change, Remedy, setting_of
@@ -56,15 +56,21 @@ class Advice:
         }
 
 
-def of_run(log_text: str, returncode: int | None, job: Job) -> list[Advice]:
+def of_run(log_text: str, returncode: int | None, job: Job, *, end: str = "", cause: str = "") -> list[Advice]:
     """Judge a run by what its engine printed.
 
     Args:
         log_text: engine.log.
         returncode: how the engine ended; None where it was not recorded.
         job: the run's settings.
+        end: the name that loraforge gave the end, where it was there.
+        cause: and what it saw of it.
     """
     advice = [_of_failure(diagnosis, job) for diagnosis in classify(log_text, returncode, job)]
+    unexplained = all(item.code in UNKNOWN for item in advice)
+    # An engine that is told to end complains as one that fails does.
+    if end == "interrupted" or (unexplained and end not in {"", "done", "engine-crash"}):
+        advice = [_of_end(end, cause)]
     return advice + ([] if any(item.code == "loss-nan" for item in advice) else _of_loss(_means(log_text), job))
 
 
@@ -123,6 +129,16 @@ def _of_loss(means: list[tuple[int, float]], job: Job) -> list[Advice]:
 def difference(job: Job, change: Change) -> dict[str, tuple[object, object]]:
     """Pair each changed setting's value in the job with the new one."""
     return {path: (setting_of(job, path), value) for path, value in change.items()}
+
+
+def _of_end(end: str, cause: str) -> Advice:
+    return Advice(
+        code=end,
+        title="The run was stopped" if end == "interrupted" else "The run did not come to its end",
+        cause=f"{cause[:1].upper()}{cause[1:].rstrip('.')}." if cause else "It was cut off.",
+        fix="`loraforge train RUN --resume` goes on from the last state.",
+        evidence=(f"state.json: {end}",),
+    )
 
 
 def _of_failure(diagnosis: Diagnosis, job: Job) -> Advice:

@@ -39,6 +39,8 @@ class _Traces:
     log: str
     job: Job
     status: str = ""
+    end: str = ""
+    cause: str = ""
     returncode: int | None = None
 
 
@@ -53,7 +55,7 @@ def diagnose(
     """Say what went wrong with a run or its result, on which evidence, and which settings would change it."""
     traces = None if symptom is not None and run is None else _traces(run or _newest())
     job = traces.job if traces else load_settings(None).job
-    advice = of_run(traces.log, traces.returncode, job) if traces else []
+    advice = of_run(traces.log, traces.returncode, job, end=traces.end, cause=traces.cause) if traces else []
     if symptom is not None:
         advice += of_symptom(symptom, job)
     findings = list(_judged(job)) if traces else []
@@ -103,7 +105,7 @@ def _traces(path: Path) -> _Traces:
         return _Traces(path, log, job)
     last = log_since(folder.log, record.log_from) or log  # a log holds every start of a run
     heard = (line for line in record.evidence if line not in last)  # what found no room on a full disk
-    return _Traces(path, "\n".join([last, *heard]), job, record.status, record.returncode)
+    return _Traces(path, "\n".join([last, *heard]), job, record.status, record.end, record.cause, record.returncode)
 
 
 def say_advice(advice: list[Advice]) -> None:

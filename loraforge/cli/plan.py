@@ -1,6 +1,7 @@
 """`loraforge plan`."""
 
 import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import typer
 
 from loraforge.advice.chosen import vram_gib
 from loraforge.cli.common import human, load_settings, result
-from loraforge.errors import ConfigError
+from loraforge.errors import ConfigError, LoraforgeError
 from loraforge.report.provenance import origins_of, provenance_text
 from loraforge.run.folder import RunFolder, new_folder
 from loraforge.run.manual import write_scripts
@@ -35,16 +36,23 @@ def plan(
     ready = settle(settings.job, vram_gib=vram_gib(settings.job), environ=os.environ)
     if out is None:
         folder = new_folder(settings.job.output.dir, settings.job.output.name, datetime.now().astimezone())
-    elif out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"--out {out}: is not empty", "name a new or an empty folder")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        why = "is not empty" if out.is_dir() else "is a file"
+        raise ConfigError(f"--out {out}: {why}", "name a new or an empty folder")
     else:
         folder = RunFolder(out.absolute())
     origins = origins_of(settings, ready.job)
     made = build_plan(ready, folder, origins=origins)
     human().print(provenance_text(origins, made.job), markup=False)
     if out is not None:
-        prepare(made)
+        try:
+            prepare(made)
+        except LoraforgeError:  # half of a plan is none
+            shutil.rmtree(folder.path, ignore_errors=True)
+            raise
         scripts = write_scripts(made)
         human().print(f"wrote {folder.path}; start it with {scripts[0]} or {scripts[1].name}", markup=False)
+    else:
+        human().print("nothing was written: --out FOLDER writes all that this command needs", markup=False)
     result(command_line(made))
     return 0

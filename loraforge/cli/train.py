@@ -10,13 +10,15 @@ from shlex import quote
 
 import typer
 
+from loraforge.advice.check import check_all
 from loraforge.advice.chosen import vram_gib
 from loraforge.advice.fitting import decided, with_change
 from loraforge.cli.common import JOB_FILE, human, load_settings, result, say_findings
 from loraforge.cli.start import carry_out, ready_to_start
+from loraforge.config.job import Job
 from loraforge.dataset.captions import replace_bytes
 from loraforge.engine.locate import engine_findings
-from loraforge.errors import ConfigError, MachineError
+from loraforge.errors import ConfigError, DatasetError, LoraforgeError, MachineError
 from loraforge.report.provenance import origins_of
 from loraforge.run.detach import send_off
 from loraforge.run.folder import RunFolder, latest, new_folder
@@ -32,6 +34,8 @@ from loraforge.run.verify import adapted_layers
 from loraforge.settings import Settings
 from loraforge.ship.lora_file import read_lora
 from loraforge.ship.refit import refit
+
+_REFUSALS = {kind.exit_code: kind for kind in (ConfigError, MachineError, DatasetError)}
 
 
 def train(
@@ -102,9 +106,28 @@ def _detached(plan: RunPlan, options: list[str], *, json: bool) -> int:
     return 0
 
 
+def _checked(job: Job) -> Ready:
+    """Settle a job that nothing known beforehand speaks against, but for a prediction: healing is there for that.
+
+    Raises:
+        LoraforgeError: something does; what settling does not tell itself is told before.
+    """
+    checked = check_all(job, environ=os.environ, predict=False)
+    errors = [finding for finding in checked.findings if finding.severity == "error"]
+    try:
+        ready = settle(job, vram_gib=vram_gib(job), environ=os.environ)
+    except LoraforgeError as fault:
+        say_findings(one for one in errors if one.code != "no-images" and one.message not in fault.message)
+        raise
+    if errors:
+        say_findings(errors)
+        raise _REFUSALS[checked.exit_code]("nothing was started", "mend what is named above, then start again")
+    return ready
+
+
 def _fresh(settings: Settings, weights: Path | None, *, take: bool) -> RunPlan:
     job = settings.job
-    ready = settle(job, vram_gib=vram_gib(job), environ=os.environ)
+    ready = _checked(job)
     begin = _beginning(weights, ready) if weights is not None else None
     while True:
         folder = new_folder(job.output.dir, job.output.name, datetime.now().astimezone())

@@ -262,7 +262,12 @@ def _findings(run: Run) -> list[Finding]:
         log = ""
     code = run.state.get("returncode")
     # The log of a run that goes on breaks off in mid-sentence, which would read as a failure.
-    advice = of_run(log, code if isinstance(code, int) else None, run.job) if log and run.status != "running" else []
+    ended = {key: str(run.state.get(key) or "") for key in ("end", "cause")}
+    advice = (
+        of_run(log, code if isinstance(code, int) else None, run.job, **ended)
+        if log and run.status != "running"
+        else []
+    )
     found = [
         Finding(item.code, "warning" if run.status == "done" else "error", item.title, item.cause, item.fix)
         for item in advice

@@ -16,14 +16,14 @@ NAMES = ("transformer", "clip_l", "t5xxl", "autoencoder")
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, layouts, write_weights):
+def place(tmp_path, tmp_path_factory, monkeypatch, layouts, write_weights):
     """Return a folder with a sound set, sound (tiny) weights and no engine needed; every row spoils one thing."""
     small_set(tmp_path / "pics")
     for name, shapes in layouts.items():
         write_weights(tmp_path / "models" / name, shapes)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LORAFORGE_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("LORAFORGE_ENGINE", raising=False)
     return tmp_path
@@ -109,6 +109,7 @@ ROWS = [
     (nothing, ("train", "missing.toml"), 2, ["missing.toml", "no such file", "loraforge init"]),
     (nothing, ("train", "pics"), 2, ["holds neither forge.toml nor job.toml"]),
     (nothing, ("plan", *BASE, "--out", "pics"), 2, ["--out pics", "not empty"]),
+    (nothing, ("plan", *BASE, "--out", "pics/p0.png"), 2, ["--out pics/p0.png", "is a file"]),
     (nothing, ("demo", "--engine", "comfy"), 2, ["neither kohya nor embedded"]),
     # the settings file
     (file("[network\nrank = 3\n"), ("train",), 2, ["line 1", "^"]),
@@ -133,6 +134,9 @@ ROWS = [
     # values
     (nothing, setting("network.rank=many"), 2, ["network.rank", '"many"', "whole number from 1 to 1024", "--set"]),
     (nothing, setting("network.rank=0"), 2, ["network.rank = 0"]),
+    (nothing, setting("optimizer.learning_rate=5"), 2, ["Nothing is learnt at such a rate", "nothing was started"]),
+    (write("pics/p1.png", b"x"), train(), 4, ["p1.png", "nothing was started"]),
+    (cut("ae.safetensors", 100), setting("optimizer.learning_rate=5"), 3, ["Nothing is learnt at such a rate", "ae."]),
     (nothing, setting("network.rank=" + "9" * 400), 2, ["network.rank"]),
     (nothing, setting("network.rank=" + "9" * 5000), 2, ["network.rank"]),
     (nothing, setting("network.rank=1.5"), 2, ["network.rank = 1.5"]),
@@ -203,6 +207,14 @@ def test_bad_input_is_told_plainly(place, capsys, spoil, argv, code, words):
     for word in words:
         assert word in said.err, said.err
     assert tree(place) == before
+
+
+def test_half_a_plan_is_none(place, capsys):
+    """A picture that can't be decoded shows when it is staged; the folder is free for the next try."""
+    write("pics/p1.png", b"x")(place)
+    assert run(("plan", *BASE, "--out", "new")) == 4
+    assert "can't be decoded" in capsys.readouterr().err
+    assert not (place / "new").exists()
 
 
 def test_the_base_of_all_rows_is_sound(place, capsys):

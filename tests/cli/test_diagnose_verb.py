@@ -34,6 +34,19 @@ def test_run_folder(folder, capsys):
     assert "--set memory.fp8_base=true" in err
 
 
+@pytest.mark.parametrize(("end", "cause"), [("interrupted", "stopped at step 8 of 12"), ("lost", "the machine ended")])
+def test_a_run_that_was_stopped_is_not_called_a_failure(folder, capsys, end, cause):
+    """An engine that is told to end, or ended from outside, complains or falls silent; loraforge knows better."""
+    (folder / "engine.log").write_text("Traceback (most recent call last):\nKeyboardInterrupt\n" * (end != "lost"))
+    (folder / "state.json").write_text(
+        json.dumps({"status": "interrupted", "end": end, "cause": cause, "returncode": 1})
+    )
+    assert run(["diagnose", str(folder), "--json"]) == 0
+    (advice,) = json.loads(capsys.readouterr().out)["advice"]
+    assert (advice["code"], advice["cause"].lower()) == (end, f"{cause}.")
+    assert "--resume" in advice["fix"]
+
+
 def test_newest_run(folder, capsys):
     """Without a name it is the newest run of the settings here."""
     assert run(["diagnose", "--json"]) == 0

@@ -202,7 +202,7 @@ def test_a_read_only_folder_is_refused(home, tmp_path):
         refused = loraforge("train", str(plan.folder.path), "--set", f"output.dir={disk}")
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
-    assert (refused.returncode, "can't be written: Read-only file system" in refused.stderr) == (3, True)
+    assert (refused.returncode, "output.dir" in refused.stderr) == (3, True), refused.stderr
 
 
 def test_a_detached_run_can_be_seen_and_stopped(home):

@@ -15,7 +15,7 @@ def small_set(folder: Path, count: int = 3) -> Path:
     """Write a folder of distinct captioned pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
-        picture(folder / f"p{index}.png", (40 * index % 256, 90, 200 - 9 * index))
+        picture(folder / f"p{index}.png", (40 * index % 256, 90, 200 - 9 * index), (96, 72))
         (folder / f"p{index}.txt").write_text(f"thing {index}\n", encoding="utf-8")
     return folder
 

@@ -103,7 +103,7 @@ def test_segments_stay_where_the_card_has_no_virtual_memory(monkeypatch: pytest.
     monkeypatch.setattr("torch.version.cuda", "13.0")
     monkeypatch.setattr("torch._C._accelerator_setAllocatorSettings", asked.append)
     monkeypatch.setattr("torch.empty", refuse)
-    with pytest.raises(Refused, match="no virtual memory: CUDA driver error: operation not supported$"):
+    with pytest.raises(Refused, match=r"no virtual memory: CUDA driver error: operation not supported$"):
         segments.grow_segments(_context())
     assert asked == ["expandable_segments:True", "expandable_segments:False"]
 
