@@ -50,7 +50,8 @@ class Step:
     Attributes:
         step: counted from the start of the training, also when a run was resumed.
         total: the step at which training ends.
-        seconds_per_step: mean since this process began to train, samples and saves included.
+        seconds_per_step: what the engine's bar says, which takes out the time since it was last drawn whenever a step
+            begins: right for steps of a second and more, far too little for a toy model's. `Measured` is exact.
         average_loss: the engine's own mean over the epoch so far, 3 digits; None while the bar still shows the
             figure of the step before. It is too coarse to recover the loss of one step from it.
         learning_rate: None unless the engine prints it; sd-scripts does not.

@@ -139,7 +139,7 @@ class Parser:
         average = _number(loss_text) if fresh else None
         rate, learning_rate = _RATE.search(status), _LEARNING_RATE.search(status)
         events = self._saved() if self._saving and (step, fresh) >= self._saved_at else []
-        if not self._saving:
+        if not self._saving and self._phase != "finishing":  # the bar is drawn once more as it is closed
             events += self._enter("training")
         events.append(
             Step(

@@ -7,6 +7,7 @@ from loraforge.engine.events import (
     CheckpointSaved,
     Event,
     Facts,
+    Measured,
     Phase,
     PhaseStarted,
     Progress,
@@ -37,6 +38,8 @@ class RunState:
         visits: the phases in the order in which they began, each with the seconds of all its visits so far,
             without the current one's.
         losses: the engine's running mean after each step that told one.
+        timed: steps whose exact time is known; from then on the pace is theirs, not that of the engine's bar.
+        timed_seconds: of all of them but the first.
     """
 
     phase: Phase = "starting"
@@ -52,6 +55,8 @@ class RunState:
     sample_step: int | None = None
     visits: dict[Phase, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
+    timed: int = 0
+    timed_seconds: float = 0.0
 
     def take(self, event: Event, now: float) -> None:
         """Take one event that happened at `now`."""
@@ -65,6 +70,8 @@ class RunState:
                 self.steps = value
             case Step():
                 self._step(event)
+            case Measured(seconds=seconds):
+                self._pace(seconds)
             case CheckpointSaved(path=path):
                 self.checkpoint = PurePath(path).name
             case StateSaved(step=step):
@@ -79,9 +86,16 @@ class RunState:
         """Seconds until the last step at the pace so far; None before there is a pace."""
         return None if self.seconds_per_step is None else self.seconds_per_step * (self.steps - self.step)
 
+    def _pace(self, seconds: float) -> None:
+        """Take the mean of the measured steps but the first, which warms up and compiles."""
+        self.timed_seconds += seconds if self.timed else 0.0
+        self.seconds_per_step = self.timed_seconds / self.timed if self.timed else seconds
+        self.timed += 1
+
     def _step(self, event: Step) -> None:
         self.step, self.steps = event.step, event.total
-        self.seconds_per_step = event.seconds_per_step or self.seconds_per_step
+        if not self.timed:
+            self.seconds_per_step = event.seconds_per_step or self.seconds_per_step
         self.learning_rate = event.learning_rate or self.learning_rate
         if event.average_loss is not None:
             self.losses.append(event.average_loss)

@@ -47,6 +47,13 @@ def _record(message: str, level: str = "INFO", time: str = "2026-01-31 23:59:59"
     return f"{time:19} {level:8} {message:80} train_network.py:519"
 
 
+def test_a_bar_that_is_closed_begins_nothing() -> None:
+    """The engine has saved its model by then; the loss of the last step may be told only now."""
+    events = _events(_bar(1, 2), _bar(2, 2, "0.5"), _record("model saved."), _bar(2, 2, "0.4"))
+    assert [event.phase for event in events if isinstance(event, PhaseStarted)] == ["training", "finishing"]
+    assert events[-1].average_loss == 0.4
+
+
 def test_a_recorded_run_is_told_in_order() -> None:
     """A real run of sd-scripts on tiny weights gives every phase, save, sample and step."""
     events = _replay("trained.log")

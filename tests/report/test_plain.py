@@ -5,6 +5,7 @@ import io
 from loraforge.engine.events import (
     CheckpointSaved,
     Line,
+    Measured,
     ModelSaved,
     NoData,
     PhaseStarted,
@@ -81,6 +82,16 @@ def test_fast_and_slow_steps() -> None:
         slow.now += 61.0
         slow.view.handle(Step(step, 1000, 61.0, 0.5))
     assert len(slow.lines) == 10
+
+
+def test_measured_steps_decide_the_pace() -> None:
+    """The engine's bar leaves out what it did not draw; the first step of a start says little of those to come."""
+    plain = _Plain()
+    for step in range(1, 5):
+        plain.now += 60.0
+        plain.view.handle(Measured(step, 0.5, None, 90.0 if step == 1 else 60.0))
+        plain.view.handle(Step(step, 500, 0.01, 0.5))
+    assert plain.lines[-1] == "step 4/500, 60.00 s/it, 8:16 h left, average loss 0.5"
 
 
 def test_silence_is_told_each_minute() -> None:
