@@ -86,14 +86,19 @@ class Checked:
 
     def verdict(self, *, strict: bool) -> str:
         """Say in one line whether the run can start."""
-        counts = [sum(finding.severity == kind for finding in self.findings) for kind in ("error", "warning")]
+        errors, warnings = (_counted(self.findings, kind) for kind in ("error", "warning"))
         if has_errors(self.findings, strict=strict):
-            return f"not ready: {counts[0]} errors, {counts[1]} warnings"
+            return f"not ready: {errors}, {warnings}{', which --strict counts as errors' if strict else ''}"
         assert self.job is not None  # noqa: S101  # without a job there was an error
         return (
             f"ready: {self.pictures} pictures, {self.job.training.steps} steps, "
-            f"memory profile {self.job.memory.profile}, {counts[1]} warnings"
+            f"memory profile {self.job.memory.profile}, {warnings}"
         )
+
+
+def _counted(findings: tuple[Finding, ...], kind: str) -> str:
+    count = sum(finding.severity == kind for finding in findings)
+    return f"{count} {kind}{'' if count == 1 else 's'}"
 
 
 def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = None, predict: bool = True) -> Checked:

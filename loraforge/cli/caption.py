@@ -70,6 +70,9 @@ def caption(
 ) -> int:
     """Write captions for a folder of pictures, or edit, undo and review those it has."""
     (list_folder if undo else some_pictures)(folder)  # a wrong folder is told before anything else
+    for finding in trigger_findings(trigger) if trigger is not None else ():
+        if finding.severity == "error":
+            raise ConfigError(finding.message, finding.fix)
     wanted = _edits(find, replace, prepend, remove, trigger, trim=trim)
     if undo and (wanted or dry_run or overwrite):
         raise ConfigError("--undo stands alone", "first undo, then edit")
@@ -97,9 +100,6 @@ def caption(
 def _settings(trigger: str | None, model: str, density: str, max_new_tokens: int, prompt: str) -> Settings:
     if trigger is None:
         raise ConfigError("captioning needs --trigger WORD", "loraforge trigger WORD tells whether a word serves")
-    for finding in trigger_findings(trigger):
-        if finding.severity == "error":
-            raise ConfigError(finding.message, finding.fix)
     return Settings(model, trigger, "sparse" if density == "sparse" else "dense", max_new_tokens, prompt)
 
 

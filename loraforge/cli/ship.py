@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from loraforge.cli.common import human, result
+from loraforge.errors import ConfigError
 
 
 def ship(
@@ -28,7 +29,12 @@ def ship(
     from loraforge.run.history import read_run
     from loraforge.ship.metadata import words_of
     from loraforge.ship.parcel import Order, pack
+    from loraforge.ship.publish import check_name, publish as upload
 
+    if public and publish is None:
+        raise ConfigError("--public: nothing is published", "add --publish OWNER/NAME, or leave it out")
+    if publish is not None:  # before anything is made
+        check_name(publish)
     read = read_run(run)
     words = words_of(read.job, author=author, license_=license_, title=title)
     order = Order(words, step, rank, diffusers, data_license, keep_data, publish)
@@ -42,8 +48,6 @@ def ship(
     console.print(f"card: {parcel.folder / 'README.md'}", markup=False)
     address = None
     if publish is not None:
-        from loraforge.ship.publish import publish as upload
-
         address = upload(parcel.folder, parcel.files, publish, public=public)
         console.print(f"published: {address}", markup=False)
     document = {

@@ -182,7 +182,8 @@ def write_sheet(sheet: Image.Image, path: Path) -> None:
     try:
         sheet.save(path, "PNG")
     except OSError as fault:
-        raise ConfigError(f"{path}: can't be written: {fault}", "name a file in a folder that exists") from None
+        why = fault.strerror or str(fault)
+        raise ConfigError(f"{path}: can't be written: {why}", "name a file in a folder that exists") from None
 
 
 def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

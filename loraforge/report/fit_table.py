@@ -53,8 +53,12 @@ def as_text(table: Table) -> str:
 
 def _cells(forecast: Forecast) -> Iterator[str]:
     memory, duration, settings = forecast.memory, forecast.duration, forecast.job.memory
-    yield f"{forecast.card.vram_gib:.0f} GB"
-    yield "yes" if fits(memory, forecast.card.vram_gib) else _if_file(forecast)
+    room, fit = forecast.card.vram_gib, "yes"
+    if not fits(memory, room):  # a smaller T5 file may make it: its size is no setting
+        smaller = replace(forecast, weights=replace(forecast.weights, t5_fp8=True)).memory
+        memory, fit = (smaller, "with fp8 T5") if fits(smaller, room) else (memory, "no")
+    yield f"{room:.0f} GB"
+    yield fit
     yield "on" if settings.gradient_checkpointing else "off"
     yield "on" if settings.fp8_base else "off"
     yield str(settings.blocks_to_swap or "")
@@ -63,9 +67,3 @@ def _cells(forecast: Forecast) -> Iterator[str]:
     yield f"{duration.seconds_per_step:.1f}"
     yield f"{duration.total_seconds / 60:.0f} min"
     yield f"{'measured' if duration.measured else 'estimate'}, {forecast.card.name}"
-
-
-def _if_file(forecast: Forecast) -> str:
-    """Say no, or that the smaller T5 file makes it fit: its size is no setting."""
-    other = replace(forecast, weights=replace(forecast.weights, t5_fp8=True))
-    return "with fp8 T5" if fits(other.memory, forecast.card.vram_gib) else "no"

@@ -13,6 +13,16 @@ from loraforge.errors import ConfigError, LoraforgeError, MachineError
 _NAME = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 
+def check_name(repository: str) -> None:
+    """Refuse what the hub would not take for the name of a repository.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not _NAME.fullmatch(repository) or ".." in repository or "--" in repository:
+        raise ConfigError(f"--publish {repository}: is no name of a repository", "write owner/name")
+
+
 def publish(folder: Path, files: Sequence[str], repository: str, *, public: bool = False) -> str:
     """Upload files and return the repository's address; a repository that exists keeps its visibility.
 
@@ -26,8 +36,7 @@ def publish(folder: Path, files: Sequence[str], repository: str, *, public: bool
         ConfigError: the name is none.
         MachineError: no huggingface_hub, no log-in, no network.
     """
-    if not _NAME.fullmatch(repository) or ".." in repository or "--" in repository:
-        raise ConfigError(f"--publish {repository}: is no name of a repository", "write owner/name")
+    check_name(repository)
     # Chosen before the library is imported, when it reads it: plain LFS asks the hub what it already has.
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     try:

@@ -5,7 +5,7 @@ import re
 from loraforge.advice.importer import files
 from loraforge.advice.importer.draft import Draft
 from loraforge.advice.importer.folder import numbered
-from loraforge.advice.importer.values import text
+from loraforge.advice.importer.values import UnreadableError, number, shown, text
 
 _CAPTIONS = ".txt"
 _RESOLUTION = re.compile(r"\s*\d{1,6}\s*(?:,\s*\d{1,6}\s*)?")
@@ -48,10 +48,18 @@ def _repeats(draft: Draft) -> int | None:
     given = draft.source.data.pop("num_repeats", None)
     if given is None:
         return 1 if draft.source.data else None
-    if isinstance(given.value, int) and not isinstance(given.value, bool) and given.value >= 1:
-        return given.value
-    draft.note("unreadable-value", given.where, "Repeats are a whole number of at least 1.", "1 is used")
-    return 1
+    try:
+        plain = number(given.value)
+    except (UnreadableError, ValueError):
+        plain = 0.0
+    if plain < 1 or not plain.is_integer():
+        message = f"{shown(given.value)}: repeats are a whole number of at least 1."
+        draft.note("unreadable-value", given.where, message, "1 is used")
+        return 1
+    if not isinstance(given.value, int):
+        message = f"The engine stops at it: {shown(given.value)} is no whole number to it."
+        draft.note("wrong-type", given.where, message, f"write num_repeats = {plain:.0f}")
+    return int(plain)
 
 
 def _text(draft: Draft, name: str) -> str | None:

@@ -115,7 +115,8 @@ def _folder(path: Path, options: Mapping[str, Option]) -> Imported:
     ):
         raise ConfigError(f"{path}: holds no pictures, and no recipe", _HINT)
     source = Source("folder", Path.cwd())
-    source.options["train_data_dir"] = Given(str(path), str(path))
+    # The file that is made of it may come to lie anywhere, and paths in it count from there.
+    source.options["train_data_dir"] = Given(str(path.absolute()), str(path))
     source.options["caption_extension"] = Given(".txt", str(path))
     return _imported(source, options, str(path))
 
@@ -178,7 +179,8 @@ def _tables(
         kohya_toml.read_dataset(values, source, name)
         return source
     if not gui and _is_ours(values, options):
-        raise ConfigError(f"{name}: is a forge.toml already", f"loraforge check {quote(name)}")
+        place = base / name if base is not None and (base / name).exists() else name
+        raise ConfigError(f"{name}: is a forge.toml already", f"loraforge check {quote(str(place))}")
     source = Source("gui" if gui else "config", base)
     if gui and kohya_gui_json.is_gui(values):
         kohya_gui_json.read_gui(values, options, source, name)

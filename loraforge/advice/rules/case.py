@@ -8,6 +8,8 @@ from loraforge.config.engine import OptionValue
 from loraforge.config.job import Job
 from loraforge.config.memory import Memory
 
+LION = frozenset({"lion", "lion8bit"})
+
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
@@ -105,6 +107,11 @@ class Case:
     def rate(self) -> float:
         """The learning rate that acts: (alpha / rank) x learning_rate."""
         return self.scale * self.job.optimizer.learning_rate
+
+    @property
+    def band(self) -> tuple[float, float, float]:
+        """The lowest, usual and highest rate that acts; lion moves by signs and wants a fifth."""
+        return (3e-6, 2e-5, 1e-4) if self.job.optimizer.name in LION else (1.5e-5, 1e-4, 5e-4)
 
     @property
     def trains_text(self) -> bool:

@@ -39,7 +39,9 @@ def alpha_far_from_rank(case: Case) -> Iterator[Hit]:
     """Alpha acts as a factor on the learning rate, so one far from the rank makes the rate mean something else."""
     network = case.job.network
     if case.job.optimizer.name != "prodigy" and not 0.25 <= case.scale <= 4:
-        fix = {"network.alpha": float(network.rank), "optimizer.learning_rate": min(10.0, tidy(case.rate))}
+        low, usual, high = case.band  # a product that is out of it is not worth keeping
+        rate = tidy(case.rate) if low <= case.rate <= high else usual
+        fix = {"network.alpha": float(network.rank), "optimizer.learning_rate": rate}
         yield Hit("network.alpha", f"alpha {network.alpha:g} at rank {network.rank} is a factor {case.scale:.3g}", fix)
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from loraforge.advice.rules.case import Case, Fix
+from loraforge.advice.rules.case import LION, Case, Fix
 from loraforge.advice.rules.registry import Hit, rule
-from loraforge.config.optimizer import Optimizer
 
-_LION = frozenset({"lion", "lion8bit"})
 _EIGHT_BIT = frozenset({"adamw8bit", "paged-adamw8bit", "lion8bit"})
 _COMMON = frozenset({"betas", "weight_decay"})
 _ADAMW8BIT = _COMMON | {"eps", "amsgrad", "optim_bits", "args", "min_8bit_size", "percentile_clipping", "block_wise"}
@@ -28,20 +26,15 @@ _ARGUMENTS: dict[str, frozenset[str]] = {
 }
 
 
-def _band(optimizer: Optimizer) -> tuple[float, float, float]:
-    """Return the lowest, usual and highest product of rate and scale; lion moves by signs and wants a fifth."""
-    return (3e-6, 2e-5, 1e-4) if optimizer.name in _LION else (1.5e-5, 1e-4, 5e-4)
-
-
 def _cooled(case: Case) -> Fix:
-    return case.rate_to(_band(case.job.optimizer)[1])
+    return case.rate_to(case.band[1])
 
 
 @rule("error", "100 times the usual rate of the recipes compared")
 def learning_rate_destroys(case: Case) -> Iterator[Hit]:
     """Nothing is learnt at such a rate; 1.0 belongs to prodigy alone."""
     optimizer = case.job.optimizer
-    if optimizer.name != "prodigy" and case.rate > 20 * _band(optimizer)[2]:
+    if optimizer.name != "prodigy" and case.rate > 20 * case.band[2]:
         said = f"(alpha / rank) x learning_rate is {case.rate:.2g} for {optimizer.name}"
         yield Hit("optimizer.learning_rate", said, _cooled(case))
 
@@ -50,7 +43,7 @@ def learning_rate_destroys(case: Case) -> Iterator[Hit]:
 def learning_rate_hot(case: Case) -> Iterator[Hit]:
     """Too high a rate gives deep-fried pictures; alpha / rank multiplies it, so it is the product that counts."""
     optimizer = case.job.optimizer
-    highest = _band(optimizer)[2]
+    highest = case.band[2]
     if optimizer.name != "prodigy" and highest < case.rate <= 20 * highest:
         said = f"(alpha / rank) x learning_rate is {case.rate:.2g}, above {highest:.0e} for {optimizer.name}"
         yield Hit("optimizer.learning_rate", said, _cooled(case))
@@ -62,7 +55,7 @@ def learning_rate_hot(case: Case) -> Iterator[Hit]:
 def learning_rate_cold(case: Case) -> Iterator[Hit]:
     """At so low a rate a few hundred steps hardly change the model, and the LoRA seems to do nothing."""
     optimizer = case.job.optimizer
-    lowest = _band(optimizer)[0]
+    lowest = case.band[0]
     if optimizer.name != "prodigy" and case.rate < lowest:
         said = f"(alpha / rank) x learning_rate is {case.rate:.2g}, below {lowest:.2g} for {optimizer.name}"
         yield Hit("optimizer.learning_rate", said, _cooled(case))
@@ -163,6 +156,6 @@ def eight_bit_without_gpu(case: Case) -> Iterator[Hit]:
 def _adafactor(case: Case) -> Fix:
     """Change to adafactor, with the rate that suits it and without the arguments of another."""
     fix: Fix = {"optimizer.name": "adafactor"}
-    if case.job.optimizer.name in _LION:
+    if case.job.optimizer.name in LION:
         fix |= case.rate_to(1e-4)
     return fix | {f"optimizer.args.{key}": None for key in case.job.optimizer.args}
