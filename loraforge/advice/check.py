@@ -13,6 +13,7 @@ from loraforge.advice.forecast import Forecast, forecast
 from loraforge.advice.measure import Measurement
 from loraforge.advice.rules import RULES, check_job
 from loraforge.config.job import Job
+from loraforge.config.profiles import profile_for
 from loraforge.engine.inspection import inspect_all
 from loraforge.engine.locate import EngineHome, engine_findings, find
 from loraforge.engine.owned import OWNED
@@ -25,6 +26,7 @@ from loraforge.trigger import find_tokenizers, trigger_findings
 
 # What a finding's code says about whose fault it is decides the exit code; the gravest wins.
 _EXIT = {"settings": 2, "machine": 3, "dataset": 4}
+_OPTIONS = "`python flux_train_network.py --help` in the sd-scripts folder lists its options"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,10 @@ def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = 
         found.append(("machine" if RULES[finding.code].family == "machine" else "settings", finding))
     pictures = dataset.pictures if dataset else 0
     final = decided(job, pictures, card)
-    seen = forecast(final, dataset, gpu, vram_gib, facts) if predict and facts.full_size else None
+    asked = vram_gib
+    if asked is None and gpu is None and job.memory.profile != "auto":  # the card that is meant
+        asked = profile_for(job.memory.profile, None).vram_gib
+    seen = forecast(final, dataset, gpu, asked, facts) if predict and facts.full_size else None
     found += [("machine", finding) for finding in (seen.findings() if seen else ())]
     codes = [_EXIT[kind] for kind, finding in found if finding.severity == "error"]
     return Checked(tuple(finding for _, finding in found), final, min(codes, default=2), pictures, seen)
@@ -157,7 +162,7 @@ def _extra(job: Job, home: EngineHome | None) -> Iterator[Finding]:
         from loraforge.engine.options import known_options
 
         for path, why in check_extra(job.engine.extra, known_options(home), OWNED):
-            yield Finding("engine-extra", "error", path, f"{path} {why}", "see docs/settings.md")
+            yield Finding("engine-extra", "error", path, f"{path} {why}", _OPTIONS)
 
 
 def _pictures(job: Job) -> tuple[DatasetFacts | None, list[Finding]]:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from loraforge.dataset.images import load_rgb
-from loraforge.errors import MachineError
+from loraforge.errors import ConfigError, MachineError
 
 _BATCH = 8
+_NAME_ONE = "Name a folder with a CLIP, SigLIP or DINOv2 model, or leave --embed out."
 
 
 def embed(paths: Sequence[Path], model: str, *, progress: Callable[[int], None] = lambda _: None) -> list[list[float]]:
@@ -19,6 +20,7 @@ def embed(paths: Sequence[Path], model: str, *, progress: Callable[[int], None] 
         progress: called with the number of pictures done so far.
 
     Raises:
+        ConfigError: it names a folder that is not there.
         MachineError: transformers or the model is not there.
         PictureError: a picture vanished meanwhile.
     """
@@ -41,14 +43,15 @@ def _load(model: str) -> tuple[Any, Any, Any]:
         from transformers import AutoImageProcessor, AutoModel
     except ImportError:
         raise MachineError("--embed needs transformers", 'pip install "loraforge[engine]"') from None
+    if Path(model).is_absolute() and not Path(model).is_dir():
+        raise ConfigError(f"--embed {model}: there is no such folder", _NAME_ONE)
     try:
         processor = AutoImageProcessor.from_pretrained(model, trust_remote_code=False)
         return processor, AutoModel.from_pretrained(model, use_safetensors=True, trust_remote_code=False), torch
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         message = f"the embedding model {model} can't be loaded: {first}"
-        hint = "Name a folder with a CLIP, SigLIP or DINOv2 model, or leave --embed out."
-        raise MachineError(message, hint) from None
+        raise MachineError(message, _NAME_ONE) from None
 
 
 def _vectors(network: Any, inputs: Any) -> Any:

@@ -75,6 +75,7 @@ def test_a_bad_picture_gives_the_datasets_exit_code(folder, capsys):
         (["--trigger", "zxq", "--density", "middling"], 2),
         (["--trigger", "zxq", "--batch-size", "0"], 2),
         (["--find", "x"], 2),
+        (["--trigger", "a,b", "--prepend", "x"], 2),
         (["--remove", "  "], 2),
         (["--prepend", "a\x1bb"], 2),
         (["--undo", "--remove", "x"], 2),

@@ -59,6 +59,12 @@ def test_what_does_not_fit_is_an_error_with_a_change(argv, capsys):
     assert finding["fix"].startswith("--set memory.")
 
 
+def test_the_profile_is_the_card_that_is_meant(argv, capsys):
+    """Without a card here, what is asked of a profile's card is held against that card."""
+    said = document([*argv, "--set", "memory.profile=8gb", "--set", "memory.gradient_checkpointing=false"], capsys)
+    assert "memory-does-not-fit" in [finding["code"] for finding in said["findings"]]
+
+
 def test_people_are_told_in_lines(argv, capsys):
     """Memory with phase and headroom, host, time as a range."""
     run([*argv, "--vram", "24"])

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from sets import small_set
 
 from loraforge.cli import run
 from loraforge.settings import load
@@ -23,6 +24,19 @@ def test_a_file_becomes_settings_on_stdout(tmp_path: Path, capsys: pytest.Captur
     assert load(tmp_path / "forge.toml", cwd=tmp_path).job.network.rank == 8
     assert "unknown-option" in err
     assert "no_such_thing" in err
+
+
+def test_what_import_says_of_places_holds_from_anywhere(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Paths in a settings file count from it, wherever it is put; one that is no recipe is named as it was given."""
+    small_set(tmp_path / "data" / "10_zxqv style")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "forge.toml").write_text("[network]\nrank = 8\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert run(["import", "data"]) == 0
+    images = tomllib.loads(capsys.readouterr().out)["dataset"]["images"]
+    assert images == str(tmp_path / "data" / "10_zxqv style")
+    assert run(["import", "project/forge.toml"]) == 2
+    assert "loraforge check project/forge.toml" in capsys.readouterr().err
 
 
 def test_stdin_is_read_behind_a_dash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

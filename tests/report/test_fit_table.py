@@ -17,6 +17,9 @@ def test_every_common_size_has_a_row():
     assert header.split()[:3] == ["card", "fits", "checkpointing"]
     assert [int(row.split()[0]) for row in rows] == [8, 10, 12, 16, 24, 32, 48, 80]
     assert rows[1].split()[2:5] == ["with", "fp8", "T5"]
+    for row in rows[:2]:  # where it takes the smaller file, the peak is the one with it
+        peak = next(float(word) for word in row.split()[5:] if "." in word)
+        assert peak < int(row.split()[0])
     assert all(row.split()[2] == "yes" for row in rows[2:])
     assert ["measured" in row for row in rows] == [False] * 7 + [True]
 

@@ -179,6 +179,16 @@ def test_a_run_is_shipped_and_published(hub, tmp_path, capsys, caplog):
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
+@pytest.mark.parametrize(("publish", "public"), [("foo", False), (None, True)])
+def test_what_can_not_be_published_is_told_before_anything_is_made(tmp_path, publish, public):
+    """A name that is none, and --public without one."""
+    run = make_run(tmp_path / "1")
+    options = dict.fromkeys(("step", "out", "rank", "title", "author", "license_", "data_license"))
+    with pytest.raises(ConfigError, match="--publi"):
+        ship(run.path, **options, diffusers=False, keep_data=False, public=public, publish=publish)
+    assert not (run.path / "ship").exists()
+
+
 def test_only_on_request_in_public(hub, parcel):
     """--public makes a public repository."""
     publish(parcel, FILES, "ada/art", public=True)

@@ -144,6 +144,14 @@ def test_a_number_as_text_stops_the_engines_check_of_a_dataset_file() -> None:
     assert "wrong-type" not in codes(made(_ODD_DATASET))
 
 
+@pytest.mark.parametrize(("text", "repeats", "code"), [('"10"', 10, "wrong-type"), ("0", 1, "unreadable-value")])
+def test_repeats_that_the_engine_refuses(text: str, repeats: int, code: str) -> None:
+    """What was meant is taken where it can be read."""
+    told = made(f'[[datasets]]\nresolution = 512\n[[datasets.subsets]]\nimage_dir = "x"\nnum_repeats = {text}\n')
+    assert told.values["dataset"]["repeats"] == repeats
+    assert [finding.code for finding in told.findings if finding.where == "it: num_repeats"] == [code]
+
+
 @pytest.mark.parametrize(("text", "on"), [("true", True), ("false", False)])
 def test_a_truth_or_a_size_as_text_stops_it_too(text: str, on: bool) -> None:
     """What was meant is plain enough to go on with."""

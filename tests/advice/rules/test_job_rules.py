@@ -36,6 +36,15 @@ def judge(make_job, make_pictures):
     return run
 
 
+@pytest.mark.parametrize("alpha", [0.5, 64, 256])
+def test_what_mends_alpha_leaves_a_rate_that_is_none_to_mend(make_job, alpha):
+    """The product is kept only where it is a rate that one would take."""
+    said = {finding.code: finding for finding in check_job(make_job(["network.rank=8", f"network.alpha={alpha}"]))}
+    fix = shlex.split(said["alpha-far-from-rank"].fix)
+    mended = {finding.code for finding in check_job(make_job(["network.rank=8", *fix[1::2]]))}
+    assert not {"alpha-far-from-rank", "learning-rate-hot", "learning-rate-cold"} & mended
+
+
 def test_every_rule_has_an_example():
     """The table below holds each registered rule once, and nothing else."""
     assert set(EXAMPLES) == set(RULES)
