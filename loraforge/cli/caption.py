@@ -79,13 +79,13 @@ def caption(
     history = CaptionHistory(folder)
     code = 0
     if undo:
-        _undo(history)
+        _undo(history, json=json)
     elif wanted:
         _edit(folder, wanted, history, dry_run=dry_run, json=json)
     elif trigger is not None or review is None:
         settings = _settings(trigger, model, density.value, max_new_tokens, prompt)
         plan = plan_folder(folder, settings, history, overwrite=overwrite)
-        _say_plan(plan, dry_run=dry_run)
+        _say_plan(plan, dry_run=dry_run, json=json)
         if plan.todo and not dry_run:
             captioner_of = (model, device.value, precision.value)
             code = _caption(plan, settings, history, captioner_of, batch_size, json=json)
@@ -126,7 +126,7 @@ def _edits(
     return wanted
 
 
-def _undo(history: CaptionHistory) -> None:
+def _undo(history: CaptionHistory, *, json: bool) -> None:
     undone = history.undo()
     console = human()
     if undone is None:
@@ -135,6 +135,8 @@ def _undo(history: CaptionHistory) -> None:
     console.print(
         f"{_counted(len(undone.restored), 'caption')} put back to what stood before the latest {undone.what}."
     )
+    for name in undone.restored if json else ():
+        result(jsonlib.dumps({"file": name}))
     for name in undone.kept:
         console.print(Text(f"  {_shown(name)}: changed since, left alone"))
 
@@ -172,7 +174,7 @@ def _say_changes(made: list[edits.Change], *, json: bool) -> None:
             )
 
 
-def _say_plan(plan: Plan, *, dry_run: bool) -> None:
+def _say_plan(plan: Plan, *, dry_run: bool, json: bool) -> None:
     console = human()
     console.print(f"{_counted(len(plan.todo), 'picture')} {'would' if dry_run else 'will'} get a caption.")
     if plan.done:
@@ -181,8 +183,10 @@ def _say_plan(plan: Plan, *, dry_run: bool) -> None:
         console.print(f"{len(plan.kept)} left with the caption a person wrote (--overwrite replaces it).")
     for picture in plan.shared:
         console.print(Text(f"  {_shown(picture.name)}: shares its caption with another picture of the same stem"))
-    if dry_run:
-        for picture in plan.todo:
+    for picture in plan.todo if dry_run else ():
+        if json:
+            result(jsonlib.dumps({"file": picture.name}))
+        else:
             console.print(Text(f"  {_shown(picture.name)}"))
 
 

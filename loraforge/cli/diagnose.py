@@ -46,7 +46,8 @@ class _Traces:
 
 def diagnose(
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder, or an engine's log; by default the newest run.")
+        Path | None,
+        typer.Argument(metavar="RUN", help="A run folder, or an engine's log; by default the newest run."),
     ] = None,
     *,
     symptom: Annotated[str | None, typer.Option(help='What the result looks like, such as "deep fried".')] = None,

@@ -16,7 +16,9 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "missing": ("✗",
 
 
 def doctor(
-    settings: Annotated[Path | None, typer.Argument(help="Settings to be ready for; default: ./forge.toml.")] = None,
+    settings: Annotated[
+        Path | None, typer.Argument(metavar="FORGE.TOML", help="Settings to be ready for; default: ./forge.toml.")
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> int:

@@ -6,7 +6,9 @@ from loraforge.cli.common import result
 from loraforge.presets import presets as all_presets, read_preset
 
 
-def presets(name: str | None = typer.Argument(None, help="Show this one with the reason behind each value.")) -> int:
+def presets(
+    name: str | None = typer.Argument(None, metavar="NAME", help="Show this one with the reason behind each value."),
+) -> int:
     """List the presets, or show one with the reason behind each value."""
     if name is not None:
         result(read_preset(name).text)

@@ -10,6 +10,8 @@ from loraforge.settings import Settings
 from loraforge.settings.layers import leaves
 from loraforge.settings.load import shown
 
+_WIDE = 30  # letters; all columns of most lines then fit a terminal
+
 
 def origins_of(settings: Settings, settled: Job) -> dict[str, str]:
     """Return dotted path -> what decided it, for every setting that is not a default.
@@ -38,7 +40,8 @@ def provenance_text(origins: Mapping[str, str], settled: Job) -> str:
     """Return a line for every setting that is not a default: path, value, layer."""
     values = dict(leaves(settled.model_dump(mode="json")))
     rows = [(path, shown(values[path]), origin) for path, origin in origins.items()]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    # A long value pushes its own layer to the right, not everybody's.
+    widths = [max((len(row[column]) for row in rows if len(row[column]) <= _WIDE), default=0) for column in (0, 1)]
     return "\n".join(f"{path:<{widths[0]}} = {value:<{widths[1]}}  ({origin})" for path, value, origin in rows)
 
 

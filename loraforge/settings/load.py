@@ -168,7 +168,9 @@ def _dotted(location: tuple[int | str, ...]) -> str:
 def shown(value: object) -> str:
     """Show a value as the user could have written it, cut to a readable length."""
     if isinstance(value, str):
-        text = f'"{value}"' if value.isprintable() else json.dumps(value)
+        text = f'"{value}"' if value.isprintable() and '"' not in value else json.dumps(value)
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        text = json.dumps(value, ensure_ascii=False)
     elif isinstance(value, bool):
         text = str(value).lower()
     elif value is None:

@@ -54,6 +54,8 @@ def test_caption_edit_undo_review(folder, capsys, tmp_path):
 def test_a_dry_run_loads_no_model_and_writes_nothing(folder, monkeypatch, capsys):
     """It only tells."""
     monkeypatch.delattr(verb, "load_captioner")
+    assert run(["caption", str(folder), "--trigger", "zxq", "--dry-run", "--json"]) == 0
+    assert capsys.readouterr().out == '{"file": "a.png"}\n{"file": "b.png"}\n'
     assert run(["caption", str(folder), "--trigger", "zxq", "--dry-run"]) == 0
     assert "2 pictures would get a caption" in capsys.readouterr().err
     assert not list(folder.glob("*.txt"))
