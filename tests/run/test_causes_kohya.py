@@ -123,7 +123,13 @@ def test_every_cause_has_its_name_and_the_run_is_done_at_last(folder):
 @pytest.mark.parametrize("change", [(), ("network.rank=6", "network.alpha=3")])
 def test_a_new_run_begins_with_the_weights_of_another(folder, change):
     """`--from-weights` goes on from what was learnt, as a run of its own, also at another rank and alpha."""
-    flags = ["training.steps=2", "training.save_every_steps=none", "sampling.prompts=[]", *change]
+    flags = [
+        "training.steps=2",
+        "optimizer.warmup_steps=1",
+        "training.save_every_steps=none",
+        "sampling.prompts=[]",
+        *change,
+    ]
     more = [part for flag in flags for part in ("--set", flag)]
     done = loraforge("train", str(folder.path), "--from-weights", str(folder.path), *more, "--json")
     assert done.returncode == 0, done.stderr
