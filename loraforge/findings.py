@@ -51,3 +51,8 @@ def has_errors(findings: Iterable[Finding], *, strict: bool = False) -> bool:
     """Tell whether a run must not start; `strict` counts warnings too."""
     stopping = {"error", "warning"} if strict else {"error"}
     return any(finding.severity in stopping for finding in findings)
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun: "1 error", "2 errors"."""
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -19,7 +19,7 @@ from loraforge.engine.locate import EngineHome, engine_findings, find
 from loraforge.engine.owned import OWNED
 from loraforge.engine.weights import find_weights
 from loraforge.errors import LoraforgeError
-from loraforge.findings import Finding, has_errors
+from loraforge.findings import Finding, counted, has_errors
 from loraforge.machine.gpu import Gpu, gpus
 from loraforge.machine.host import free_gib, host
 from loraforge.trigger import find_tokenizers, trigger_findings
@@ -88,7 +88,8 @@ class Checked:
 
     def verdict(self, *, strict: bool) -> str:
         """Say in one line whether the run can start."""
-        errors, warnings = (_counted(self.findings, kind) for kind in ("error", "warning"))
+        kinds = [finding.severity for finding in self.findings]
+        errors, warnings = (counted(kinds.count(kind), kind) for kind in ("error", "warning"))
         if has_errors(self.findings, strict=strict):
             return f"not ready: {errors}, {warnings}{', which --strict counts as errors' if strict else ''}"
         assert self.job is not None  # noqa: S101  # without a job there was an error
@@ -96,11 +97,6 @@ class Checked:
             f"ready: {self.pictures} pictures, {self.job.training.steps} steps, "
             f"memory profile {self.job.memory.profile}, {warnings}"
         )
-
-
-def _counted(findings: tuple[Finding, ...], kind: str) -> str:
-    count = sum(finding.severity == kind for finding in findings)
-    return f"{count} {kind}{'' if count == 1 else 's'}"
 
 
 def check_all(job: Job, *, environ: Mapping[str, str], vram_gib: float | None = None, predict: bool = True) -> Checked:

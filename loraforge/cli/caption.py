@@ -16,7 +16,7 @@ from loraforge.cli.common import human, result
 from loraforge.dataset.caption_history import CaptionHistory
 from loraforge.dataset.images import list_folder, some_pictures
 from loraforge.errors import ConfigError, DatasetError, Interrupted
-from loraforge.findings import printable
+from loraforge.findings import counted, printable
 from loraforge.trigger import trigger_findings
 
 
@@ -93,7 +93,7 @@ def caption(
         from loraforge.report.caption_review import write_review
 
         count = write_review(folder, review, trigger)
-        human().print(Text(f"{_shown(str(review))}: {_counted(count, 'picture')} to look through"))
+        human().print(Text(f"{_shown(str(review))}: {counted(count, 'picture')} to look through"))
     return code
 
 
@@ -132,9 +132,7 @@ def _undo(history: CaptionHistory, *, json: bool) -> None:
     if undone is None:
         console.print("Nothing to undo.")
         return
-    console.print(
-        f"{_counted(len(undone.restored), 'caption')} put back to what stood before the latest {undone.what}."
-    )
+    console.print(f"{counted(len(undone.restored), 'caption')} put back to what stood before the latest {undone.what}.")
     for name in undone.restored if json else ():
         result(jsonlib.dumps({"file": name}))
     for name in undone.kept:
@@ -154,7 +152,7 @@ def _edit(folder: Path, wanted: list[edits.Edit], history: CaptionHistory, *, dr
         _say_changes(made, json=json)
     done = "would change" if dry_run else "changed"
     human().print(
-        f"{_counted(len(found), 'caption')} {done}." + ("" if dry_run or not found else " --undo takes it back.")
+        f"{counted(len(found), 'caption')} {done}." + ("" if dry_run or not found else " --undo takes it back.")
     )
     for path, why in passed_over:
         human().print(Text(f"  {_shown(path.name)}: left alone; it {why}", "yellow"))
@@ -176,7 +174,7 @@ def _say_changes(made: list[edits.Change], *, json: bool) -> None:
 
 def _say_plan(plan: Plan, *, dry_run: bool, json: bool) -> None:
     console = human()
-    console.print(f"{_counted(len(plan.todo), 'picture')} {'would' if dry_run else 'will'} get a caption.")
+    console.print(f"{counted(len(plan.todo), 'picture')} {'would' if dry_run else 'will'} get a caption.")
     if plan.done:
         console.print(f"{len(plan.done)} already captioned with these settings.")
     if plan.kept:
@@ -224,19 +222,13 @@ def _caption(
                 progress.console.print(Text.assemble((f"{_shown(outcome.picture.name)}: ", "bold"), (told, style)))
     except (KeyboardInterrupt, BrokenPipeError):  # the latter: who read the JSON has ended
         raise Interrupted(
-            f"interrupted; {_counted(written, 'caption')} written",
+            f"interrupted; {counted(written, 'caption')} written",
             "run the same command again: it goes on where it stopped",
         ) from None
-    console.print(
-        f"{_counted(written, 'caption')} written; --undo goes back." if written else "No caption was written."
-    )
+    console.print(f"{counted(written, 'caption')} written; --undo goes back." if written else "No caption was written.")
     if failed:
-        console.print(f"{_counted(failed, 'picture')} could not be captioned.", style="red")
+        console.print(f"{counted(failed, 'picture')} could not be captioned.", style="red")
     return DatasetError.exit_code if failed else 0
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _shown(text: str) -> str:

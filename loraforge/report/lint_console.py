@@ -9,7 +9,7 @@ from rich.text import Text
 
 from loraforge.dataset.lint import RULES, Report
 from loraforge.dataset.lint.base import joined
-from loraforge.findings import Finding, Severity, printable
+from loraforge.findings import Finding, Severity, counted, printable
 
 STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _SIGNS: dict[Severity, str] = {"error": "✗", "warning": "!", "info": "i"}
@@ -113,11 +113,7 @@ def _verdict(report: Report) -> Text:
     if not any(counts.values()):
         return Text("Nothing to complain about.", style="green")
     words = {"error": "error", "warning": "warning", "info": "remark"}
-    told = [
-        (f"{count} {words[severity]}{'s' * (count > 1)}", STYLES[severity])
-        for severity, count in counts.items()
-        if count
-    ]
+    told = [(counted(count, words[severity]), STYLES[severity]) for severity, count in counts.items() if count]
     parts: list[tuple[str, str] | str] = []
     for index, part in enumerate(told):
         parts += [", ", part] if index else [part]
