@@ -24,12 +24,13 @@ def swap_one_way(context: Context) -> None:
     import torch
     from library import custom_offloading_utils as offloading
 
-    if not torch.cuda.is_available():
-        raise Refused("there is no CUDA card")
     offloader = offloading.Offloader
     known(offloader, "_wait_blocks_move", "a6be576d5444")
     known(offloading, "swap_weight_devices_cuda", "9ce64a2dcaeb")
     submit = known(offloader, "_submit_move_blocks", "d7b7f8a67db4")
+    move_to = known(offloading, "weighs_to_device", "fe6fb0b598f4")
+    if not torch.cuda.is_available():
+        raise Refused("there is no CUDA card")
     stream_of = functools.cache(torch.cuda.Stream)  # made at the first use: the card of the process is known by then
     # The engine brings blocks into pinned memory of torch's, which torch would keep when they have left it.
     give_back = getattr(torch._C, "_host_emptyCache", lambda: None)
@@ -53,8 +54,14 @@ def swap_one_way(context: Context) -> None:
         elif waited is not None:
             waited.result()
 
+    def weighs_to_device(block: Any, device: Any) -> None:
+        if device.type == "cpu":
+            _return_to_kept(block)
+        move_to(block, device)
+
     offloader._submit_move_blocks = _submit_move_blocks
     offloader._wait_blocks_move = _wait_blocks_move
+    offloading.weighs_to_device = weighs_to_device
 
 
 def _move(out: Any, into: Any) -> bool:
@@ -74,6 +81,18 @@ def _move(out: Any, into: Any) -> bool:
         place.copy_(source, non_blocking=True)
         weight.data = place
     return fresh
+
+
+def _return_to_kept(block: Any) -> None:
+    """Have a block's weights be their pinned copies again.
+
+    The engine puts all blocks in their places before each step of a sample picture, and would copy those that it swaps
+    from the GPU into new pinned memory, which stays beside the copies that are there.
+    """
+    for module in block.modules():
+        kept = getattr(module, _KEPT, None)
+        if kept is not None and kept.dtype == module.weight.dtype:
+            module.weight.data = kept
 
 
 def _kept(module: Any) -> Any:
