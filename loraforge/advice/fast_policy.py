@@ -10,7 +10,7 @@ from loraforge.errors import DatasetError
 # Seconds, from an H100 with 16 cores and an empty compile cache (benchmarks/fast.md). A smaller card saves more on a
 # step, a smaller processor compiles longer.
 _FIRST_GRAPH, _NEXT_GRAPH = 30.0, 25.0
-_FOUND_GRAPH = 2.5  # that an earlier run has compiled
+_FOUND_GRAPH = 6.0  # that an earlier run has compiled
 _SAVED = 0.3
 _SAVED_CHECKPOINTED = 0.5
 _PATCH = 16  # pixels on a token's side

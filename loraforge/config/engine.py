@@ -25,7 +25,8 @@ class Engine(Section):
 
     fast: Literal["auto", "on", "off"] = "auto"
     """Run sd-scripts with loraforge's accelerations, which leave the maths as it is: auto takes those that pay for the
-    run, on takes all, off runs it as it is. `plan` always writes plain sd-scripts."""
+    run, on takes all (but compiles nothing for several processes), off takes none. `plan` always writes plain
+    sd-scripts."""
 
     extra: dict[OptionName, OptionValue] = {}
     """Any other option of the engine by its own name, checked against its parser; refused where loraforge owns it."""

@@ -223,7 +223,10 @@ def adapt_engine(launch: Launch, fast: ModuleType, telemetry: ModuleType) -> Non
     if names:
         fast.apply(names, context, _say)
     if path := environ.get(TELEMETRY_VARIABLE):
-        telemetry.record_steps(Path(path))
+        try:
+            telemetry.record_steps(Path(path))
+        except Exception as fault:  # noqa: BLE001 - the engine's own log says enough to go on
+            _say(f"without exact figures: {type(fault).__name__}: {fault}".partition("\n")[0])
 
 
 def _say(text: str) -> None:

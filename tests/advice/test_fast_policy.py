@@ -23,7 +23,7 @@ def test_pictures_of_one_token_count_share_a_graph() -> None:
 def test_what_an_earlier_run_has_compiled_costs_little() -> None:
     """With its graphs found even a short run compiles; for another batch, or a length that is new, they don't count."""
     job, both = _job(), [(1024, 1024), (832, 1216)]
-    assert 0 < compile_cost(job, _SQUARE, {(1, 4096)}) < 5
+    assert 0 < compile_cost(job, _SQUARE, {(1, 4096)}) < 10
     assert compile_cost(job, _SQUARE, {(2, 4096)}) == compile_cost(job, _SQUARE)
     assert compile_cost(job, both, {(1, 4096)}) > compile_cost(job, _SQUARE)
     for compiled, expected in (((), False), ({(1, 4096)}, True)):

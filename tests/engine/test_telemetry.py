@@ -2,6 +2,8 @@
 
 import io
 import json
+import pickle
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from loraforge.engine import fast, shapes, shim, telemetry
 from loraforge.engine.telemetry import _naming, _Writer
 
 
@@ -52,16 +55,22 @@ def test_a_line_for_every_optimizer_step() -> None:
     assert added == [1.0, 2.0, 9.0, 0.25, 0.5]
 
 
+class _Dataset:
+    """As the engine's: it names the pictures of a batch while it is debugged."""
+
+    def __init__(self, bucket: list[str], *, debug_dataset: bool = False) -> None:
+        self.bucket, self.debug_dataset = bucket, debug_dataset
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        named = {"image_keys": self.bucket[2 * index : 2 * index + 2]} if self.debug_dataset else {}
+        return {"captions": index, **named}
+
+
 def test_a_step_names_its_pictures() -> None:
-    """A dataset tells which pictures a batch holds; those of all batches of a step are named, once."""
-    bucket = ["/staged/a.png", "/staged/b.png", "/staged/c.jpg"]
-    dataset = types.SimpleNamespace(
-        buckets_indices=[
-            types.SimpleNamespace(bucket_index=0, bucket_batch_size=2, batch_index=number) for number in (0, 1)
-        ],
-        bucket_manager=types.SimpleNamespace(buckets=[bucket]),
-    )
-    get_item = _naming(lambda _, index: {"captions": index})
+    """A dataset tells which pictures a batch holds, in another process too; those of a whole step are named, once."""
+    dataset = _Dataset.__new__(_Dataset)
+    _naming(_Dataset.__init__)(dataset, ["/staged/a.png", "/staged/b.png", "/staged/c.jpg"])
+    dataset = pickle.loads(pickle.dumps(dataset))  # as it reaches a worker  # noqa: S301
     file, last = io.BytesIO(), [False]
     writer = _Writer(file, dict, lambda: last[0])
     process = writer.seeing(lambda _trainer, batch, *_: batch["captions"])
@@ -69,10 +78,42 @@ def test_a_step_names_its_pictures() -> None:
     recorder = object()
     for steps in ((0, 1), (1,)):
         for index in steps:
-            assert process("trainer", get_item(dataset, index), "text encoders") == index
+            assert process("trainer", dataset[index], "text encoders") == index
             last[0] = index == steps[-1]
             add(recorder, epoch=0, step=index, loss=0.5)
     assert [json.loads(line)["pictures"] for line in file.getvalue().splitlines()] == [["a", "b", "c"], ["c"]]
+
+
+def test_the_first_step_begins_with_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading and caching, which come before, are not in its time."""
+    clock = iter((100.0, 102.0, 103.5))
+    monkeypatch.setattr("loraforge.engine.telemetry.time.perf_counter", lambda: next(clock))
+    file = io.BytesIO()
+    writer = _Writer(file, dict, lambda: True)
+    process, add = writer.seeing(lambda *_: None), writer.listening(lambda _, **__: None)
+    for step in range(2):
+        process("trainer", {})
+        add("recorder", epoch=0, step=step, loss=0.5)
+    assert [json.loads(line)["seconds"] for line in file.getvalue().splitlines()] == [2.0, 1.5]
+
+
+def test_an_unknown_engine_trains_without_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of it has been changed, and the reason is said in one line."""
+    recorder, dataset = (type(name, (), {"add": print, "__init__": print}) for name in ("Recorder", "Dataset"))
+    util = types.SimpleNamespace(LossRecorder=recorder, BaseDataset=dataset, get_optimizer=print)
+    trainer = types.SimpleNamespace(NetworkTrainer=type("NetworkTrainer", (), {}))
+    for name, module in (("library", types.SimpleNamespace(train_util=util)), ("train_network", trainer)):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setenv("LORAFORGE_TELEMETRY", str(tmp_path / "steps.ndjson"))
+    monkeypatch.setattr("loraforge.engine.shim.ADAPTATIONS", ())
+    shim.adapt_engine(shim.Launch({}, shapes), fast, telemetry)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("loraforge: without exact figures: AttributeError: ")
+    assert said.endswith("'process_batch'")
+    assert (recorder.add, dataset.__init__, util.get_optimizer) == (print, print, print)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")

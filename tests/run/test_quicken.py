@@ -64,8 +64,16 @@ def test_a_toy_run_is_recorded_only(picture: Path) -> None:
     assert fast.env["LORAFORGE_TELEMETRY"] == "/runs/x/steps.ndjson"
 
 
-@pytest.mark.parametrize("sections", [{"engine": {"fast": "off"}}, {"engine": {"kind": "embedded"}}])
-def test_off_changes_nothing(sections: dict[str, object], picture: Path) -> None:
-    """Switched off, or with the embedded engine, the plan stays what it is."""
-    plan = _plan(picture, home=None if "kind" in str(sections) else _ENGINE, **sections)
+def test_off_leaves_the_figures_and_the_whole_files(picture: Path) -> None:
+    """Nothing is sped up, and the run is watched and its files are saved as ever."""
+    plan = _plan(picture, engine={"fast": "off"})
+    slow = quickened(plan)
+    assert [Path(part).name for part in slow.argv if part not in plan.argv] == ["shim.py"]
+    assert slow.env["LORAFORGE_TELEMETRY"] == "/runs/x/steps.ndjson"
+    assert not {"LORAFORGE_FAST", _GRAPHS} & set(slow.env)
+
+
+def test_the_embedded_engine_is_left_as_it_is(picture: Path) -> None:
+    """It has no shim."""
+    plan = _plan(picture, home=None, engine={"kind": "embedded"})
     assert quickened(plan) is plan

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import shutil
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ _TRITON_NEEDS = (7, 0)
 _FP8_NEEDS = (8, 9)
 # Graphs a function may have: one for each number of tokens, and two to spare for each.
 _GRAPHS = 192
+# Batches of a kind after which compiling one pays: it takes as long as they save, on an H100 (benchmarks/fast.md).
+_RARE = 60
 
 
 def compile_blocks(context: Context) -> None:
@@ -89,12 +92,11 @@ def _compiled(eager: Callable[..., Any], context: Context) -> Callable[..., Any]
     batch = _batch_size(context.options)
 
     def _forward(block: Any, *inputs: Any) -> Any:
-        # The rest of a bucket that is no whole batch comes once in a run: a graph for it would never pay.
-        if not torch.is_grad_enabled() or len(inputs[0]) < batch:
+        if not torch.is_grad_enabled():
             return eager(block, *inputs)
         if torch._C._current_graph_task_id() == -1:
             # A forward pass; recomputed in the backward pass it has to go the same way, or it saves other tensors.
-            block._loraforge_eager = "compile" in context.broken
+            block._loraforge_eager = "compile" in context.broken or _rare(block, inputs[0], batch)
         if block._loraforge_eager:
             return eager(block, *inputs)
         wanted = inputs
@@ -119,6 +121,16 @@ def _compiled(eager: Callable[..., Any], context: Context) -> Callable[..., Any]
     noted: set[tuple[int, ...]] = set()
     streams = 2 if "txt" in eager.__code__.co_varnames[: eager.__code__.co_argcount] else 1
     return _forward
+
+
+def _rare(block: Any, images: Any, batch: int) -> bool:
+    """Tell whether a batch is the rest of a bucket, which comes once an epoch and mostly once in a run."""
+    if len(images) >= batch:
+        return False
+    rests: Counter[tuple[int, ...]] = vars(block).setdefault("_loraforge_rests", Counter())
+    shape = tuple(images.shape[:2])
+    rests[shape] += 1
+    return rests[shape] <= _RARE
 
 
 def _batch_size(options: Mapping[str, Any]) -> int:

@@ -34,7 +34,7 @@ def compiling(eager, **named):
     return counted
 torch.compile = compiling
 if asked["fast"]:
-    blocks._start_workers = lambda: None
+    blocks._start_workers, blocks._RARE = lambda: None, asked["rare"]
     blocks.compile_blocks(Context({"dataset_config": asked["dataset"]}, said.append))
 torch.manual_seed(0)
 doubles = [models.DoubleStreamBlock(64, 2, mlp_ratio=4.0, qkv_bias=True) for _ in range(2)]
@@ -96,14 +96,16 @@ def test_blocks_that_learn_nothing_keep_nothing(engine_home: EngineHome, tmp_pat
 
 @pytest.mark.engine
 def test_the_rest_of_a_bucket_is_not_compiled(engine_home: EngineHome, tmp_path: Path) -> None:
-    """A batch that is not whole comes once in a run."""
+    """A batch that is not whole mostly comes once; one that keeps coming is compiled, by all blocks at once."""
     assert _run(engine_home, tmp_path, batch=1)["compiled"] == []
+    often = _run(engine_home, tmp_path, batch=1, rare=1)["compiled"]
+    assert sorted(often) == 4 * ["DoubleStreamBlock"] + 4 * ["SingleStreamBlock"]  # the second batch, and recomputed
 
 
 def _run(home: EngineHome, scratch: Path, **asked: object) -> dict[str, list]:
     dataset = scratch / "dataset.toml"
     dataset.write_text(_DATASET, "utf-8")
-    asked = {"fast": True, "checkpointed": True, "batch": 2, "fails": "", "dataset": str(dataset)} | asked
+    asked = {"fast": True, "checkpointed": True, "batch": 2, "rare": 60, "fails": "", "dataset": str(dataset)} | asked
     command = [sys.executable, "-c", _BLOCKS, os.fspath(home.path), os.fspath(_ROOT), json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -89,6 +89,7 @@ def test_segments_grow_where_they_can(
         segments.grow_segments(_context())
 
 
+@pytest.mark.spawns  # importing torch does, for the first test that needs it
 def test_segments_stay_where_the_card_has_no_virtual_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows at the first request only: the part makes it, and takes its setting back."""
     asked: list[str] = []

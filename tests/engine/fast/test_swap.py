@@ -11,7 +11,7 @@ import pytest
 from loraforge.engine.locate import EngineHome
 
 _ROOT = Path(__file__).parents[3]
-# The engine's own offloading over a card that is imagined: torch's "meta" device holds nothing, so that whatever is read
+# The engine's own offloading over a card that is imagined: torch's "meta" device holds nothing, so that reading
 # back from it, as the engine's way does, is an error.
 _SWAP = """
 import contextlib, json, sys
