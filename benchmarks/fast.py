@@ -13,12 +13,19 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from fast_ways import ROWS
 
 _SECONDS = 1800  # the most a part may take
+_JOBS = {
+    "whole": "fast, nothing cached",
+    "warm": "fast, all cached",
+    "plain": "plain, pictures cached",
+    "guide": "the guide's own command, ended early",
+}
 _HERE = Path(__file__).parent
 # Products over 4608 tokens with a frozen base, forward and towards the input, and attention forward and backward.
 _TFLOP = 119 + 52
@@ -49,9 +56,10 @@ def table(folder: Path) -> str:
     lines = _head("1024, batch 1, rank 16", "s/it", "x plain", "GiB allocated / reserved", "first step")
     for row in [*rows, *filter(None, [found.get("peer")])]:
         alone = row["row"] in {"guide", "diffusers + peft"}
-        times = row["s_per_it"] / plain if alone else row.get("times_plain", 1)
+        times = row["s_per_it"] / plain if alone else row.get("times_plain", 1.0)
+        shown = "" if ROWS.get(row["row"], ROWS["plain"]).against and "times_plain" not in row else f"{times:.2f}"
         memory = f"{row['allocated_gib']} / {row['reserved_gib']}"
-        lines.append(f"| {row['row']} | {row['s_per_it']:.3f} | {times:.2f} | {memory} | {row['first_step']:.1f} s |")
+        lines.append(f"| {row['row']} | {row['s_per_it']:.3f} | {shown} | {memory} | {row['first_step']:.1f} s |")
     if rate := statistics.median(row["tflops"] for row in rows) if rows else 0:
         least = _TFLOP / rate
         lines.append(f"| arithmetic alone, at {rate:.0f} TFLOP/s | {least:.3f} | {least / plain:.2f} | | |")
@@ -59,12 +67,14 @@ def table(folder: Path) -> str:
     for row in rows:
         if "loss_off_max" in row:
             learnt = f"{row['learnt_off']:.2%}" if "learnt_off" in row else ""
-            off = f"{row['loss_off_max']:.3%} | {row['loss_off_mean']:.3%} | {learnt}"
+            off = f"{row['loss_off_max']:.4%} | {row['loss_off_mean']:.4%} | {learnt}"
             lines.append(f"| {row['row']}, against {ROWS[row['row']].against} | {len(row['losses'])} | {off} |")
-    lines += ["", *_head("`loraforge train`", "steps", "first step after", "whole job")]
+    lines += ["", *_head("`loraforge train`", "steps", "first step after", "whole job", "on")]
     for job in found.get("jobs", ()):
         steps = job["steps"][-1][0] if job["steps"] else 0
-        lines.append(f"| {job['job']} | {steps} | {job['first_step']} s | {job['seconds']} s |")
+        lines.append(f"| {_JOBS[job['job']]} | {steps} | {job['first_step']} s | {job['seconds']} s | {job['on']} |")
+    places = Counter(row["on"] for row in [*rows, *filter(None, [found.get("peer")])])
+    lines += ["", *(f"{count} rows: {place}" for place, count in places.items())]
     return "\n".join(lines)
 
 

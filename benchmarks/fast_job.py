@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fast_ways import measured_on
 from full_size import write_pictures, write_weights
 
 _FEW = 4
@@ -157,12 +158,13 @@ def main() -> None:
         "plain": {**few, "engine.fast": "off"},
         "warm": {**few, "engine.fast": "on"},
     }
-    done = []
+    done: list[dict[str, Any]] = []
     for name in given.jobs:
         if name == "guide":
             done.append(guide(given.engine.resolve(), files, pictures, given.steps, side, tiny=given.tiny))
         else:
             done.append(job(name, jobs[name], environ))
+        done[-1]["on"] = measured_on()
         given.out.write_text(json.dumps(done, indent=1), encoding="utf-8")
         print("JOB", json.dumps({**done[-1], "losses": done[-1].get("losses", [])[:8]}), flush=True)
 

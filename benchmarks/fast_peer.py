@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from diffusers import FluxTransformer2DModel
+from fast_ways import measured_on
 from peft import LoraConfig
 
 # What kohya's LoRA has by default: every linear layer inside the blocks.
@@ -78,6 +79,7 @@ def main() -> None:
     peak = (0, 0) if given.tiny else (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
     row = {
         "row": "diffusers + peft",
+        "on": measured_on(),
         "modules": sum("lora_A" in name for name, _ in model.named_parameters()),
         "s_per_it": statistics.median(seconds[3:]),
         "first_step": seconds[0],

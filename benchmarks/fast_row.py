@@ -22,7 +22,7 @@ from typing import Any
 
 from fast_segments import segments
 from fast_steps import WARM, Steps
-from fast_ways import ROWS, Row, kernels
+from fast_ways import ROWS, Row, kernels, measured_on
 from full_size import materialise, write_pictures
 
 _CACHES = ("cache_latents", "cache_latents_to_disk", "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
@@ -141,6 +141,7 @@ class Bench:
         accumulated = arguments.gradient_accumulation_steps
         return {
             "row": name,
+            "on": measured_on(),
             "parts": ",".join(applied),
             "broken": sorted(context.broken),
             "s_per_it": round(accumulated * statistics.median(seen.seconds[WARM * accumulated :]), 4),

@@ -3,9 +3,9 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 ALL = "segments,norms,adafactor,swap,compile"
-_FIXED = "norms,adafactor,swap,compile"
 _CHECKPOINTED = ("gradient_checkpointing",)
 _FP8 = ("gradient_checkpointing", "fp8_base")
 _SWAP = ("gradient_checkpointing", "fp8_base", "blocks_to_swap=28")
@@ -49,11 +49,18 @@ ROWS = {
     "batch 2, fast": Row((*_CHECKPOINTED, "batch=2", "gradient_accumulation_steps=2"), ALL, 6, "batch 2"),
     "fp8": Row(_FP8),
     "fp8, fast": Row(_FP8, ALL, 8, "fp8"),
-    "fp8, fast, fixed segments": Row(_FP8, _FIXED, 8, "fp8"),
+    "fp8, fast, fixed segments": Row(_FP8, "norms,adafactor,compile", 8, "fp8"),
     "swap": Row(_SWAP),
     "swap, fast": Row(_SWAP, ALL, 8, "swap"),
-    "swap, fast, fixed segments": Row(_SWAP, _FIXED, 8, "swap"),
 }
+
+
+def measured_on() -> str:
+    """Return what a record needs to say of where and when it was taken."""
+    import torch
+
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no card"
+    return f"{card}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}"
 
 
 @contextlib.contextmanager
