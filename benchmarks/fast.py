@@ -26,6 +26,8 @@ _JOBS = {
     "plain": "plain, pictures cached",
     "guide": "the guide's own command, ended early",
 }
+# What a row's time is held against; plain rows stand for themselves.
+_AGAINST = {name: row.against or name for name, row in ROWS.items()} | {"guide": "plain", "diffusers + peft": "plain"}
 _HERE = Path(__file__).parent
 # Products over 4608 tokens with a frozen base, forward and towards the input, and attention forward and backward.
 _TFLOP = 119 + 52
@@ -52,17 +54,18 @@ def table(folder: Path) -> str:
     """Return what was measured as Markdown."""
     found = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
     rows: list[dict[str, Any]] = found.get("rows", {}).get("rows", [])
-    plain = next((row["s_per_it"] for row in rows if row["row"] == "plain"), 1.0)
+    shown = [*rows, *filter(None, [found.get("peer")])]
+    seconds = {row["row"]: row["s_per_it"] for row in shown}
     lines = _head("1024, batch 1, rank 16", "s/it", "x plain", "GiB allocated / reserved", "first step")
-    for row in [*rows, *filter(None, [found.get("peer")])]:
-        alone = row["row"] in {"guide", "diffusers + peft"}
-        times = row["s_per_it"] / plain if alone else row.get("times_plain", 1.0)
-        shown = "" if ROWS.get(row["row"], ROWS["plain"]).against and "times_plain" not in row else f"{times:.2f}"
+    for row in shown:
+        against = seconds.get(_AGAINST[row["row"]])
+        times = f"{row['s_per_it'] / against:.2f}" if against else ""
         memory = f"{row['allocated_gib']} / {row['reserved_gib']}"
-        lines.append(f"| {row['row']} | {row['s_per_it']:.3f} | {shown} | {memory} | {row['first_step']:.1f} s |")
+        lines.append(f"| {row['row']} | {row['s_per_it']:.3f} | {times} | {memory} | {row['first_step']:.1f} s |")
     if rate := statistics.median(row["tflops"] for row in rows) if rows else 0:
         least = _TFLOP / rate
-        lines.append(f"| arithmetic alone, at {rate:.0f} TFLOP/s | {least:.3f} | {least / plain:.2f} | | |")
+        times = f"{least / seconds['plain']:.2f}" if "plain" in seconds else ""
+        lines.append(f"| arithmetic alone, at {rate:.0f} TFLOP/s | {least:.3f} | {times} | | |")
     lines += ["", *_head("", "steps", "largest difference of a loss", "mean", "of what was learnt")]
     for row in rows:
         if "loss_off_max" in row:
@@ -73,7 +76,7 @@ def table(folder: Path) -> str:
     for job in found.get("jobs", ()):
         steps = job["steps"][-1][0] if job["steps"] else 0
         lines.append(f"| {_JOBS[job['job']]} | {steps} | {job['first_step']} s | {job['seconds']} s | {job['on']} |")
-    places = Counter(row["on"] for row in [*rows, *filter(None, [found.get("peer")])])
+    places = Counter(row["on"] for row in shown)
     lines += ["", *(f"{count} rows: {place}" for place, count in places.items())]
     return "\n".join(lines)
 

@@ -165,7 +165,7 @@ def main() -> None:
         else:
             done.append(job(name, jobs[name], environ))
         done[-1]["on"] = measured_on()
-        given.out.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        given.out.write_text(json.dumps(done), encoding="utf-8")
         print("JOB", json.dumps({**done[-1], "losses": done[-1].get("losses", [])[:8]}), flush=True)
 
 

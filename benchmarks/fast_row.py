@@ -24,6 +24,7 @@ from fast_segments import segments
 from fast_steps import WARM, Steps
 from fast_ways import ROWS, Row, kernels, measured_on
 from full_size import materialise, write_pictures
+from psutil import virtual_memory
 
 _CACHES = ("cache_latents", "cache_latents_to_disk", "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
 
@@ -135,7 +136,7 @@ class Bench:
                 torch._inductor.config.emulate_precision_casts = False
             seen = Steps(profiles / f"{slug(name)}.txt" if profiles else None)
             seen.watch(importlib.import_module("library.train_util").LossRecorder)
-            began, free = time.perf_counter(), _host_memory()
+            began, free = time.perf_counter(), virtual_memory().available
             self.train.FluxNetworkTrainer().train(copy.deepcopy(arguments))
         peak = (0, 0) if self.tiny else (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
         accumulated = arguments.gradient_accumulation_steps
@@ -148,7 +149,7 @@ class Bench:
             "first_step": round(seen.seconds[0], 2),
             "allocated_gib": round(peak[0] / 2**30, 2),
             "reserved_gib": round(peak[1] / 2**30, 2),
-            "host_gib": round((free - _host_memory()) / 2**30, 1),
+            "host_gib": round((free - virtual_memory().available) / 2**30, 1),
             "whole_s": round(time.perf_counter() - began, 1),
             "seconds": [round(value, 4) for value in seen.seconds],
             "losses": seen.losses,
@@ -193,12 +194,6 @@ class Bench:
 def slug(name: str) -> str:
     """Return a row's name as its files have it."""
     return "".join(character if character.isalnum() else "-" for character in name)
-
-
-def _host_memory() -> int:
-    """Return the bytes that the machine has available; pinned memory is in no count of the process."""
-    found = [line.split()[1] for line in Path("/proc/meminfo").read_text("utf-8").splitlines() if "MemAvail" in line]
-    return int(found[0]) * 1024
 
 
 def matrix_rate() -> float:

@@ -30,7 +30,6 @@ def compare(rows: list[dict[str, Any]], loras: Path) -> None:
     other = next((found for found in rows if found["row"] == ROWS[row["row"]].against), None)
     if other is None:
         return
-    row["times_plain"] = round(row["s_per_it"] / other["s_per_it"], 3)
     steps = min(len(found["losses"]) for found in (row, other))
     ours, theirs = (torch.tensor(found["losses"][:steps], dtype=torch.float64) for found in (row, other))
     off = (ours / theirs - 1).abs()
@@ -64,7 +63,7 @@ def main() -> None:
                 print(f"{name}: {fault}", flush=True)  # the other rows still count
                 continue
             compare(rows, folder / "out")
-            given.out.write_text(json.dumps({"rows": rows}, indent=1), encoding="utf-8")
+            given.out.write_text(json.dumps({"rows": rows}), encoding="utf-8")
             shown = {key: value for key, value in rows[-1].items() if key not in {"seconds", "losses"}}
             print("ROW", json.dumps(shown), flush=True)
 

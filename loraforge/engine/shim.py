@@ -226,7 +226,7 @@ def adapt_engine(launch: Launch, fast: ModuleType, telemetry: ModuleType) -> Non
         try:
             telemetry.record_steps(Path(path))
         except Exception as fault:  # noqa: BLE001 - the engine's own log says enough to go on
-            _say(f"without exact figures: {type(fault).__name__}: {fault}".partition("\n")[0])
+            _say(f"without exact figures: {fast.told(fault)}")
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from loraforge.engine.fast.blocks import compile_blocks
 from loraforge.engine.fast.encoders import fetch_t5_when_needed
 from loraforge.engine.fast.hashes import begin_hash, hash_early
 from loraforge.engine.fast.norms import skip_norms
-from loraforge.engine.fast.part import Context, Part, Refused
+from loraforge.engine.fast.part import Context, Part, Refused, told
 from loraforge.engine.fast.segments import grow_segments
 from loraforge.engine.fast.swap import swap_one_way
 
@@ -55,11 +55,11 @@ def apply(names: Iterable[str], context: Context, say: Callable[[str], None]) ->
         except Refused as refusal:
             say(f"fast: without {name}: {refusal}")
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with a shortcut, the long way is still open
-            say(f"fast: without {name}: {type(fault).__name__}: {fault}".partition("\n")[0])
+            say(f"fast: without {name}: {told(fault)}")
         else:
             applied.append(name)
     say(f"fast: {', '.join(applied) or 'nothing'}")
     return tuple(applied)
 
 
-__all__ = ["PARTS", "Context", "Part", "Refused", "apply", "begin"]
+__all__ = ["PARTS", "Context", "Part", "Refused", "apply", "begin", "told"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from loraforge.engine.fast.attention import with_dense_gradient
 from loraforge.engine.fast.compiled import note_compiled
-from loraforge.engine.fast.part import Context, Refused, known
+from loraforge.engine.fast.part import Context, Refused, known, told
 
 _TRITON_NEEDS = (7, 0)
 _FP8_NEEDS = (8, 9)
@@ -110,7 +110,7 @@ def _compiled(eager: Callable[..., Any], context: Context) -> Callable[..., Any]
         except Exception as fault:  # noqa: BLE001 - if it is not the compiler's, eager raises it again
             context.broken.add("compile")
             block._loraforge_eager = True
-            context.say(f"fast: going on without compile: {type(fault).__name__}: {fault}".partition("\n")[0])
+            context.say(f"fast: going on without compile: {told(fault)}")
             return eager(block, *inputs)
         shape = tuple(inputs[0].shape[:2])
         if streams == 2 and shape not in noted:  # of a double block: the pictures' own tokens

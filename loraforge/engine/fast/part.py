@@ -53,6 +53,11 @@ def fingerprint(function: Callable[..., Any]) -> str:
     return hashlib.sha256(" ".join(inspect.getsource(function).split()).encode()).hexdigest()[:12]
 
 
+def told(fault: Exception) -> str:
+    """Return an exception in one line."""
+    return f"{type(fault).__name__}: {fault}".partition("\n")[0]
+
+
 def remember(file: Path, text: str) -> None:
     """Write a file of the cache whole, for later runs; where that can't be, they do without."""
     scratch = file.with_name(f"{file.name}.{os.getpid()}")

@@ -1,16 +1,10 @@
 """The gradient of attention has one layout, however a block is run."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from in_engine import answer
 
 from loraforge.engine.locate import EngineHome
 
-_ROOT = Path(__file__).parents[3]
 # Both kinds of block, forward and backward, as eager goes on after a failed compilation.
 _BLOCKS = """
 import json, sys
@@ -47,17 +41,10 @@ print(json.dumps(seen))
 @pytest.mark.engine
 def test_gradients_are_dense_where_compiling_failed(engine_home: EngineHome) -> None:
     """Plain, a single block's gradient is a slice of a wider one; with the fast path it is dense."""
-    plain, fast = (_run(engine_home.path, way) for way in ("plain", "fast"))
+    plain, fast = (answer(_BLOCKS, engine_home.path, way) for way in ("plain", "fast"))
     (single, _), (single_fast, double_fast) = plain[:2], fast[:2]
     tokens, features = 12, 64
     dense = [tokens * features, features // 2, features, 1]
     assert single[1] != dense, "the engine's own layout is dense now: the part has nothing left to do"
     assert single_fast[1] == double_fast[1] == dense
     assert plain[2] == fast[2]
-
-
-def _run(engine: Path, way: str) -> list[list[list[int]]]:
-    command = [sys.executable, "-c", _BLOCKS, os.fspath(engine), os.fspath(_ROOT), way]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])

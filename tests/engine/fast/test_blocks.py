@@ -1,16 +1,13 @@
 """Which blocks run compiled, and what happens when one can't be."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from in_engine import answer
 
 from loraforge.engine.locate import EngineHome
 
-_ROOT = Path(__file__).parents[3]
 _DATASET = "[[datasets]]\nbatch_size = 2\n"
 # The engine's own blocks, recomputed in the backward pass where it is asked for. What is compiled goes through the same
 # steps as ever but the last: no C++ is made of it.
@@ -106,7 +103,4 @@ def _run(home: EngineHome, scratch: Path, **asked: object) -> dict[str, list]:
     dataset = scratch / "dataset.toml"
     dataset.write_text(_DATASET, "utf-8")
     asked = {"fast": True, "checkpointed": True, "batch": 2, "rare": 60, "fails": "", "dataset": str(dataset)} | asked
-    command = [sys.executable, "-c", _BLOCKS, os.fspath(home.path), os.fspath(_ROOT), json.dumps(asked)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return answer(_BLOCKS, home.path, json.dumps(asked))

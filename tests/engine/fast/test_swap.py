@@ -1,16 +1,10 @@
 """What becomes of the weights of swapped blocks, in training and between the steps of a sample picture."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from in_engine import answer
 
 from loraforge.engine.locate import EngineHome
 
-_ROOT = Path(__file__).parents[3]
 # The engine's own offloading over a card that is imagined: torch's "meta" device holds nothing, so that reading
 # back from it, as the engine's way does, is an error.
 _SWAP = """
@@ -72,10 +66,7 @@ print(json.dumps([moved, placed, waited, last_kept, same, len(pinned), len(given
 @pytest.mark.engine
 def test_a_swapped_block_has_one_copy_on_the_host(engine_home: EngineHome) -> None:
     """It is pinned once, and is what the block goes back to wherever the engine puts blocks in their places."""
-    command = [sys.executable, "-c", _SWAP, os.fspath(engine_home.path), os.fspath(_ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    moved, placed, waited, last_kept, same, pinned, given_back = json.loads(done.stdout.splitlines()[-1])
+    moved, placed, waited, last_kept, same, pinned, given_back = answer(_SWAP, engine_home.path)
     assert moved == ["cpu", "meta"]
     assert placed == ["meta", "cpu"]
     assert waited == [1]
